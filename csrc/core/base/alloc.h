@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocation for everything in the core.
+ *
+ * All memory of the core comes from one replaceable allocator: the binding sets it to
+ * PyMem_Raw at import, the C tests to one that fails the n-th request. It is set before the
+ * first allocation and never again while memory is held. The functions may be called from any
+ * thread and run no user code. Sizes are in bytes.
+ */
+#ifndef CAM_BASE_ALLOC_H
+#define CAM_BASE_ALLOC_H
+
+#include <stddef.h>
+
+typedef struct cam_allocator {
+    void *(*alloc)(size_t size);
+    void *(*resize)(void *block, size_t size);
+    void (*release)(void *block);
+} cam_allocator;
+
+/* Replaces the allocator; the three functions follow malloc, realloc and free. */
+void cam_alloc_use(const cam_allocator *allocator);
+
+/* A new block, owned by the caller, or NULL when there is no memory. */
+void *cam_alloc(size_t size);
+
+/* A new block of count * size zeroed bytes, or NULL (also when the product overflows). */
+void *cam_alloc_zeroed(size_t count, size_t size);
+
+/* The block moved to its new size, or NULL with the old block untouched. */
+void *cam_realloc(void *block, size_t size);
+
+/* Gives a block back; NULL is allowed. */
+void cam_free(void *block);
+
+#endif

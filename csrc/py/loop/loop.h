@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The event loop's C half: `_core.Loop`, which camshaft.EventLoop (Python) derives from.
+ *
+ * Belongs to the thread that runs it; only call_soon_threadsafe may be called from others, and
+ * the GIL is what guards the ready queue then. The GIL is released only round a blocking wait.
+ *
+ * A turn (loop/turn.c): wait for the poller; queue what is ready behind what already waits; queue
+ * due timers behind that; run as many entries as were queued when the count was taken; flush the
+ * streams written to. This is asyncio's order (BaseEventLoop._run_once).
+ */
+#ifndef CAM_LOOP_LOOP_H
+#define CAM_LOOP_LOOP_H
+
+#include "state.h"
+#include "base/heap.h"
+#include "loop/handle.h"
+#include "net/poll.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct LoopObject LoopObject;
+
+/* Work done by C in the place of a handle. Runs on the loop's thread and may run user code.
+ * 0, or -1 with an exception, which the loop treats as it does one out of a handle. */
+typedef int (*CamStep)(LoopObject *loop, PyObject *owner);
+
+/* One entry of the ready queue: `step(loop, owner)`, or a HandleObject when step is NULL. */
+typedef struct CamReady {
+    CamStep step;
+    PyObject *owner; /* strong */
+} CamReady;
+
+/* A descriptor watched by C code, embedded in the object that owns it (and the descriptor).
+ * The owner must call CamLoop_UnwatchIo before it closes the descriptor or dies. */
+typedef struct CamIo {
+    int fd;
+    uint32_t interest; /* CAM_POLL_* now asked of the poller; 0: not watched */
+    PyObject *owner;   /* borrowed: the embedding object */
+    CamStep readable;  /* queued when ready; must check whether it still applies when it runs */
+    CamStep writable;
+    bool readable_queued; /* cleared by the loop just before the step runs */
+    bool writable_queued;
+} CamIo;
+
+/* A stream with bytes to send at the end of the turn, embedded in it. */
+typedef struct CamFlush {
+    struct CamFlush *next;
+    PyObject *owner; /* borrowed; the loop holds a reference while it is queued */
+    void (*flush)(PyObject *owner); /* must not raise; may queue steps; runs no user code */
+    bool queued;
+} CamFlush;
+
+/* What is known of one descriptor number; an entry of LoopObject.watches. */
+typedef struct CamWatch {
+    uint32_t generation; /* changes whenever the number starts to be watched anew */
+    uint32_t interest;   /* CAM_POLL_* registered; 0: none */
+    HandleObject *reader; /* strong or NULL: add_reader */
+    HandleObject *writer;
+    CamIo *io;            /* borrowed or NULL: C owner; excludes reader and writer */
+} CamWatch;
+
+struct LoopObject {
+    PyObject_HEAD
+    cam_state *state;
+    cam_poll poll;
+    CamReady *ready; /* ring; capacity is a power of two */
+    size_t ready_head;
+    size_t ready_count;
+    size_t ready_capacity;
+    cam_heap timers;
+    size_t cancelled_timers;
+    CamWatch *watches; /* indexed by descriptor */
+    int watch_capacity;
+    int watch_count;
+    CamFlush *flush_first;
+    CamFlush *flush_last;
+    char *read_buffer; /* CAM_READ_BUFFER bytes, made at the first read */
+    PyObject *task_factory; /* strong; NULL for none */
+    double slow_callback_duration; /* seconds; debug mode */
+    unsigned long thread; /* ident of the running thread; 0: not running */
+    pid_t pid;            /* of the process that made the loop */
+    bool closed;
+    bool stopping;
+    bool debug;
+    bool waiting;      /* blocked, or about to be, without the GIL */
+    bool turning;      /* inside _run(): a second entry is refused */
+    unsigned unpolled; /* turns since the poller was asked */
+};
+
+enum { CAM_READ_BUFFER = 256 * 1024 };
+
+/* Now, on the loop's clock (CLOCK_MONOTONIC), in nanoseconds. */
+int64_t CamLoop_Now(void);
+
+/* Queues a step (or a handle, step NULL) behind what waits; takes a reference to owner and wakes
+ * a loop that is blocked. 0, or -1 with MemoryError. */
+int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owner);
+
+/* 0, or -1 with RuntimeError when the loop is closed or this is a forked child. */
+int CamLoop_CheckUsable(LoopObject *loop);
+
+/* Sets what is watched of io->fd: any of CAM_POLL_*, 0 to stop. 0, or -1 with an exception. */
+int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest);
+
+/* Stops watching and forgets io; never fails, no user code. Safe on one not watched. */
+void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);
+
+/* Asks for flush->flush(owner) at the end of this turn (or the start of the next). */
+void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush);
+
+/* The loop's read buffer, CAM_READ_BUFFER bytes, valid until the step returns; NULL with
+ * MemoryError. */
+char *CamLoop_ReadBuffer(LoopObject *loop);
+
+/* Reports the exception that is set by loop.call_exception_handler({message, exception, ...}),
+ * as asyncio does for protocols: `extra` is a dict or NULL (protocol, transport keys ...).
+ * KeyboardInterrupt and SystemExit are left set and give -1; else 0. */
+int CamLoop_ReportError(LoopObject *loop, const char *message, PyObject *extra);
+
+/* loop/watch.c */
+int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg);
+void CamWatch_Clear(LoopObject *loop);
+int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
+extern PyMethodDef cam_watch_methods[];
+
+/* loop/turn.c */
+PyObject *CamTurn_Run(LoopObject *loop); /* runs turns until stop(); NULL with an exception */
+
+/* True when a loop of ours is `object`. */
+int CamLoop_Check(cam_state *state, PyObject *object);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* The extension module `camshaft._core`: multi-phase initialisation, one state per module. */
+#include "state.h"
+
+#include "base/alloc.h"
+
+static int module_exec(PyObject *module);
+static struct PyModuleDef module_def;
+
+cam_state *CamState_OfType(PyTypeObject *type) {
+    PyObject *module = PyType_GetModuleByDef(type, &module_def);
+    return module ? PyModule_GetState(module) : NULL;
+}
+
+int CamState_AddType(PyObject *module, PyType_Spec *spec, PyObject *base, int public,
+                     PyObject **slot) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
+    if (type == NULL) {
+        return -1;
+    }
+    *slot = type;
+    if (public && PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int module_exec(PyObject *module) {
+    static const cam_allocator allocator = {PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree};
+    cam_alloc_use(&allocator);
+    cam_state *state = PyModule_GetState(module);
+#define X(text)                                                                                    \
+    if ((state->str_##text = PyUnicode_InternFromString(#text)) == NULL) {                         \
+        return -1;                                                                                 \
+    }
+    CAM_STRINGS(X)
+#undef X
+    if (cam_protocol_exec(module, state) < 0 || cam_handle_exec(module, state) < 0 ||
+        cam_loop_exec(module, state) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    cam_state *state = PyModule_GetState(module);
+#define X(name) Py_VISIT(state->name);
+    CAM_OBJECTS(X)
+#undef X
+    return 0;
+}
+
+static void module_free(void *module) {
+    cam_state *state = PyModule_GetState((PyObject *)module);
+#define X(name) Py_CLEAR(state->str_##name);
+    CAM_STRINGS(X)
+#undef X
+#define X(name) Py_CLEAR(state->name);
+    CAM_OBJECTS(X)
+#undef X
+    cam_handle_free_stock(state);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "camshaft._core",
+    .m_doc = "The C half of camshaft; use the camshaft package.",
+    .m_size = sizeof(cam_state),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * State of the extension module: every type and object that the C code shares.
+ *
+ * One per module object, so one per interpreter; nothing here is static. Objects reach it by a
+ * pointer of their own, never by a look-up per call. The state lives as long as any object of
+ * its types (object -> heap type -> module), which is why the module has no m_clear.
+ * Members are strong references; filled at import by the *_exec function of the part named.
+ */
+#ifndef CAM_PY_STATE_H
+#define CAM_PY_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Interned strings, as state->str_NAME. */
+#define CAM_STRINGS(X)                                                                             \
+    X(context)                                                                                     \
+    X(loop)                                                                                        \
+    X(name)                                                                                        \
+    X(message)                                                                                     \
+    X(exception)                                                                                   \
+    X(handle)                                                                                      \
+    X(source_traceback)                                                                            \
+    X(call_exception_handler)                                                                      \
+    X(_report_callback_error)                                                                      \
+    X(_check_callback)                                                                             \
+    X(_check_thread)                                                                               \
+    X(_create_task_by_factory)                                                                     \
+    X(_report_slow)
+
+/* Types and functions, as state->NAME. */
+#define CAM_OBJECTS(X)                                                                             \
+    /* loop/ */                                                                                    \
+    X(handle_type)                                                                                 \
+    X(timer_type)                                                                                  \
+    X(loop_type)                                                                                   \
+    X(asyncio_future)                                                                              \
+    X(asyncio_task)                                                                                \
+    X(extract_stack)                                                                               \
+    X(format_callback)                                                                             \
+    X(kw_loop)                                                                                     \
+    X(kw_loop_context)                                                                             \
+    X(kw_loop_name)                                                                                \
+    X(kw_loop_name_context)                                                                        \
+    /* protocol.c */                                                                               \
+    X(protocol_type)                                                                               \
+    /* loop/stream.c, loop/listener.c */                                                           \
+    X(stream_type)                                                                                 \
+    X(listener_type)
+
+typedef struct cam_handle_stock cam_handle_stock;
+
+typedef struct cam_state {
+#define X(name) PyObject *str_##name;
+    CAM_STRINGS(X)
+#undef X
+#define X(name) PyObject *name;
+    CAM_OBJECTS(X)
+#undef X
+    cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
+} cam_state;
+
+/* Fill the state and the module's names; 0, or -1 with an exception. */
+int cam_protocol_exec(PyObject *module, cam_state *state);
+int cam_handle_exec(PyObject *module, cam_state *state);
+int cam_loop_exec(PyObject *module, cam_state *state);
+
+/* Frees what the state holds outside of the object tables. */
+void cam_handle_free_stock(cam_state *state);
+
+/* The state of the module that made `type` or one of its bases; NULL with an exception. */
+cam_state *CamState_OfType(PyTypeObject *type);
+
+/* Makes a heap type from a spec, stores it in *slot and adds it to the module under its short
+ * name when `public` is true. 0, or -1 with an exception. */
+int CamState_AddType(PyObject *module, PyType_Spec *spec, PyObject *base, int public,
+                     PyObject **slot);
+
+#endif

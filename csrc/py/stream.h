@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What C code beside the loop may ask of a stream transport (the object that
+ * CamProtocolTable.connection_made is given). Implemented by loop/stream.c; used by asgi/.
+ *
+ * Everything here must be called on the loop's thread. None of it calls connection_lost or any
+ * other protocol function before it returns, except pause_writing (as asyncio's write() does).
+ */
+#ifndef CAM_PY_STREAM_H
+#define CAM_PY_STREAM_H
+
+#include "state.h"
+
+/* True when `object` is a stream transport of this loop, so that the calls below apply; other
+ * transports (TLS, another loop's) are driven by their Python methods. */
+int CamStream_Check(cam_state *state, PyObject *object);
+
+/* Queues bytes for sending, copied; they go out at the end of the loop's turn, or at once when
+ * more than 64 KiB are waiting. Writing to a closing transport is silently dropped, as asyncio
+ * does. 0, or -1 with MemoryError or an exception of the protocol's pause_writing. */
+int CamStream_Write(PyObject *stream, const char *data, Py_ssize_t size);
+
+/* The same for a bytes object, which is kept and not copied when it is large. */
+int CamStream_WriteBytes(PyObject *stream, PyObject *bytes);
+
+/* Flushes what is queued, then closes; connection_lost follows in a later callback. */
+int CamStream_Close(PyObject *stream);
+
+/* Drops what is queued and closes with a reset-like end; connection_lost follows. */
+int CamStream_Abort(PyObject *stream);
+
+int CamStream_IsClosing(PyObject *stream);
+
+/* Back-pressure towards the peer; both are idempotent and ignored when closing. */
+int CamStream_PauseReading(PyObject *stream);
+int CamStream_ResumeReading(PyObject *stream);
+
+/* Bytes queued and not yet given to the kernel. */
+Py_ssize_t CamStream_WriteBufferSize(PyObject *stream);
+
+#endif
