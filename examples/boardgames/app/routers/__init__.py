@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The endpoints, one router per file."""
