@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A body in the chunked transfer coding (RFC 9112 section 7.1), decoded as it arrives.
+ *
+ * Incremental and in place: the data it hands out are slices of the caller's buffer. A decoder
+ * is a few numbers, allocates nothing, runs no user code, and its outcome for given bytes does
+ * not depend on how they were split over calls. Chunk extensions and trailer fields are checked
+ * by their grammar, bounded, and dropped: nothing that follows a body may change what its head
+ * said (RFC 9110 section 6.5.1).
+ */
+#ifndef CAM_HTTP_CHUNKED_H
+#define CAM_HTTP_CHUNKED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "http/h1_error.h"
+
+/* What cam_chunked_decode found; an error is a negative CAM_H1_E_*. */
+enum {
+    CAM_CHUNKED_MORE = 0, /* all the bytes are used up and the body is not at its end */
+    CAM_CHUNKED_DATA = 1, /* some data; call again with the bytes after *consumed */
+    CAM_CHUNKED_DONE = 2, /* the body is complete; what follows *consumed is not of it */
+};
+
+/* Bounds for one body, in bytes. */
+typedef struct cam_chunked_limits {
+    uint32_t max_extension_bytes; /* all chunk extensions together */
+    uint32_t max_trailer_bytes;   /* the trailer section, line ends included */
+} cam_chunked_limits;
+
+/* 4 KiB of extensions, 8 KiB of trailers. */
+extern const cam_chunked_limits cam_chunked_default_limits;
+
+typedef struct cam_chunked {
+    uint64_t remaining; /* bytes of the present chunk, being read or still to come */
+    uint32_t extension_room;
+    uint32_t trailer_room;
+    int16_t error; /* once wrong, always wrong */
+    uint8_t state;
+    uint8_t digits; /* of the chunk size, so far */
+} cam_chunked;
+
+/* Makes a decoder ready for a new body. limits may be NULL for the default. */
+void cam_chunked_init(cam_chunked *decoder, const cam_chunked_limits *limits);
+
+/*
+ * Takes the next bytes of the body.
+ *
+ * *consumed becomes the number of bytes used up; *data is set for CAM_CHUNKED_DATA (never empty)
+ * and empty otherwise. A chunk that is not all there is handed out as far as it goes. After
+ * CAM_CHUNKED_DONE or an error every further call returns the same and consumes nothing.
+ */
+int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t *consumed,
+                       cam_slice *data);
+
+/*
+ * The same for a whole buffer at once: moves all data in buf[0 .. len) together at its start, so
+ * that a body of many tiny chunks costs one piece for each read and not one for each chunk.
+ *
+ * *consumed as above, *written the bytes of data now at buf. Returns CAM_CHUNKED_MORE,
+ * CAM_CHUNKED_DONE or an error, and data may have been written with each of them. Bytes from
+ * *written to *consumed are left in an unspecified state, those after *consumed untouched.
+ */
+int cam_chunked_gather(cam_chunked *decoder, char *buf, size_t len, size_t *consumed,
+                       size_t *written);
+
+#endif
