@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The server process: what it logs as it starts and stops, and how it ends."""
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from boardgames_server import REQUEST_LIMIT, SERVER, Databases, ServerProcess
+
+# uvicorn raises the signal again when it has shut down, and so ends by it.
+ENDINGS = {"camshaft": {0}, "uvicorn": {0, -signal.SIGTERM}}[SERVER]
+
+
+def in_order(log: str, *parts: str) -> None:
+    """Check that a log has these parts, one after another."""
+    at = 0
+    for part in parts:
+        found = log.find(part, at)
+        assert found >= 0, f"{part!r} is not where it should be in:\n{log}"
+        at = found + len(part)
+
+
+def test_start_and_stop(databases: Databases, tmp_path: Path) -> None:
+    server = ServerProcess(databases.new(), tmp_path)
+    try:
+        loop = {"camshaft": "camshaft.", "uvicorn": "uvloop.Loop"}[SERVER]
+        in_order(
+            server.log,
+            f"Started server process [{server.process.pid}]",
+            "Waiting for application startup.",
+            f"boardgames: event loop: {loop}",
+            ", running: True",
+            f"boardgames: database: {databases.kind}+",
+            "boardgames: 12 games",
+            "Application startup complete.",
+            f"running on {server.url} (Press CTRL+C to quit)",
+        )
+        # A connection that stays open and idle must not keep the server.
+        with httpx.Client(base_url=server.url, timeout=REQUEST_LIMIT, trust_env=False) as client:
+            assert client.get("/health").json()["database"] == databases.kind
+            code = server.stop()
+    finally:
+        server.stop()
+    assert code in ENDINGS, server.log
+    in_order(
+        server.log,
+        "Application startup complete.",
+        "Shutting down",
+        "Waiting for application shutdown.",
+        "boardgames: database closed",
+        "Application shutdown complete.",
+        f"Finished server process [{server.process.pid}]",
+    )
+    assert "Traceback" not in server.log, server.log
+
+
+def test_restart_keeps_the_data(databases: Databases, tmp_path: Path) -> None:
+    url = databases.new()
+    for run, expected in enumerate((12, 11)):
+        directory = tmp_path / str(run)
+        directory.mkdir()
+        server = ServerProcess(url, directory)
+        try:
+            assert f"boardgames: {expected} games" in server.log
+            answer = httpx.delete(f"{server.url}/api/v1/games/{run + 1}", trust_env=False)
+            assert answer.status_code == 204
+        finally:
+            code = server.stop()
+        assert code in ENDINGS, server.log
+
+
+def test_stopping_finishes_the_request_in_progress(tmp_path: Path) -> None:
+    server = ServerProcess(f"sqlite:///{tmp_path / 'games.db'}", tmp_path)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=REQUEST_LIMIT) as slow:
+            slow.sendall(b"GET /concurrent?seconds=1.5 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # A later connection that has its answer shows the earlier one to be in progress.
+            assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            answer = b"".join(iter(lambda: slow.recv(65536), b""))
+    finally:
+        code = server.stop(signal.SIGCONT)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), server.log
+    assert b'"one_by_one":4.5' in answer
+    assert code in ENDINGS, server.log
+
+
+def test_application_that_cannot_start(tmp_path: Path) -> None:
+    unreachable = f"postgresql://nobody@/nothing?host={tmp_path}"
+    with pytest.raises(pytest.fail.Exception, match=r"exit code 3") as failure:
+        ServerProcess(unreachable, tmp_path)
+    assert "Application startup failed. Exiting." in str(failure.value)
