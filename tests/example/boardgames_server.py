@@ -39,9 +39,12 @@ def allow_many_files() -> None:
 
 
 class ServerProcess:
-    """The server under test, in a process of its own. Its output goes to a file."""
+    """The server under test, in a process of its own. Its output goes to a file in the directory.
 
-    def __init__(self, database_url: str, directory: Path) -> None:
+    The settings are environment variables of the application.
+    """
+
+    def __init__(self, database_url: str, directory: Path, **settings: str) -> None:
         self.log_path = directory / "server.log"
         env = {
             name: value
@@ -54,6 +57,7 @@ class ServerProcess:
             "DB_POOL_TIMEOUT": str(REQUEST_LIMIT),
             "PYTHONUNBUFFERED": "1",
         }
+        env |= settings
         command = [sys.executable, "-m", SERVER, "app.main:app", "--app-dir", str(APP_DIR)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(

@@ -56,7 +56,13 @@ def server(
 @pytest.fixture(scope="session")
 def client(server: ServerProcess) -> Iterator[httpx.Client]:
     """A client that keeps connections open."""
-    with httpx.Client(base_url=server.url, timeout=REQUEST_LIMIT, trust_env=False) as session:
+    with httpx.Client(
+        base_url=server.url,
+        timeout=REQUEST_LIMIT,
+        trust_env=False,
+        # The server closes idle connections after five seconds: do not meet it in the act.
+        limits=httpx.Limits(keepalive_expiry=2),
+    ) as session:
         yield session
 
 

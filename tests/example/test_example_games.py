@@ -89,7 +89,7 @@ def test_keyset_paging_walks_every_row_once(client: httpx.Client, sort: str) -> 
     imported = client.post(f"{GAMES}/import", json=bodies)
     assert imported.json() == {"created": 120, "skipped": 0}
 
-    params = {"category": category, "sort": sort, "limit": 17}
+    params: dict[str, Any] = {"category": category, "sort": sort, "limit": 17}
     rows: list[dict[str, Any]] = []
     sizes = []
     for _ in range(20):

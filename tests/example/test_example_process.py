@@ -3,6 +3,7 @@
 
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -58,17 +59,36 @@ def test_start_and_stop(databases: Databases, tmp_path: Path) -> None:
 
 def test_restart_keeps_the_data(databases: Databases, tmp_path: Path) -> None:
     url = databases.new()
-    for run, expected in enumerate((12, 11)):
-        directory = tmp_path / str(run)
+    for games in (12, 11):
+        directory = tmp_path / f"with-{games}"
         directory.mkdir()
-        server = ServerProcess(url, directory)
+        server = ServerProcess(url, directory, DB_POOL_SIZE="2", DB_MAX_OVERFLOW="3")
         try:
-            assert f"boardgames: {expected} games" in server.log
-            answer = httpx.delete(f"{server.url}/api/v1/games/{run + 1}", trust_env=False)
+            assert f"boardgames: {games} games" in server.log
+            answer = httpx.delete(f"{server.url}/api/v1/games/{games}", trust_env=False)
             assert answer.status_code == 204
+            pool = httpx.get(f"{server.url}/health", trust_env=False).json()["pool"]
+            assert (pool["size"], pool["max_overflow"]) == (2, 3)
         finally:
             code = server.stop()
         assert code in ENDINGS, server.log
+
+
+def test_two_servers_start_on_one_empty_database(databases: Databases, tmp_path: Path) -> None:
+    url = databases.new()
+
+    def start(name: str) -> ServerProcess:
+        directory = tmp_path / name
+        directory.mkdir()
+        return ServerProcess(url, directory)
+
+    with ThreadPoolExecutor() as pool:
+        starts = [pool.submit(start, name) for name in ("first", "second")]
+    servers = [future.result() for future in starts if not future.exception()]
+    codes = [server.stop() for server in servers]
+    for future in starts:
+        assert "boardgames: 12 games" in future.result().log
+    assert set(codes) <= ENDINGS
 
 
 def test_stopping_finishes_the_request_in_progress(tmp_path: Path) -> None:
