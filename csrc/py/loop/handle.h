@@ -27,7 +27,8 @@ typedef struct HandleObject {
     PyObject *context;       /* strong */
     PyObject *args[CAM_HANDLE_INLINE + 1]; /* inline arguments; args[0] is the tuple when many */
     PyObject *source_traceback;            /* strong or NULL: debug mode only */
-    PyObject *repr;                        /* strong or NULL: text kept by cancel() in debug mode */
+    PyObject *repr;     /* strong or NULL: text kept by cancel() in debug mode */
+    PyObject *weakrefs;
     int32_t nargs;                         /* -1: args[0] is a tuple */
     bool cancelled;
     bool repeats;   /* a watcher's handle: survives being run */

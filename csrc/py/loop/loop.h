@@ -19,7 +19,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 typedef struct LoopObject LoopObject;
 
@@ -41,8 +40,6 @@ typedef struct CamIo {
     PyObject *owner;   /* borrowed: the embedding object */
     CamStep readable;  /* queued when ready; must check whether it still applies when it runs */
     CamStep writable;
-    bool readable_queued; /* cleared by the loop just before the step runs */
-    bool writable_queued;
 } CamIo;
 
 /* A stream with bytes to send at the end of the turn, embedded in it. */
@@ -81,7 +78,7 @@ struct LoopObject {
     PyObject *task_factory; /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
     unsigned long thread; /* ident of the running thread; 0: not running */
-    pid_t pid;            /* of the process that made the loop */
+    unsigned forks; /* forks this process had behind it when it made the loop */
     bool closed;
     bool stopping;
     bool debug;
@@ -102,10 +99,14 @@ int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owner);
 /* 0, or -1 with RuntimeError when the loop is closed or this is a forked child. */
 int CamLoop_CheckUsable(LoopObject *loop);
 
-/* Sets what is watched of io->fd: any of CAM_POLL_*, 0 to stop. 0, or -1 with an exception. */
+/* True in a process forked after the loop was made: its poller is shared with the parent's. */
+bool CamLoop_IsForeign(LoopObject *loop);
+
+/* Sets what is watched of io->fd: any of CAM_POLL_*, 0 for nothing now; the number stays taken
+ * until CamLoop_UnwatchIo. 0, or -1 with an exception. */
 int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest);
 
-/* Stops watching and forgets io; never fails, no user code. Safe on one not watched. */
+/* Stops watching and gives the number up; never fails, no user code. Safe on one not watched. */
 void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);
 
 /* Asks for flush->flush(owner) at the end of this turn (or the start of the next). */

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* One turn of the loop; the order is asyncio's (BaseEventLoop._run_once). */
+#include "compat.h"
+#include "loop/loop.h"
+
+#include <errno.h>
+
+enum {
+    EVENTS_PER_WAIT = 256,
+    /* With no descriptor watched but the wake-up, the poller is asked only this often while
+     * callbacks wait: nothing but call_soon_threadsafe could arrive, and that needs no poller. */
+    UNPOLLED_TURNS = 16,
+};
+
+static const int64_t LONGEST_WAIT = INT64_C(24) * 3600 * 1000000000;
+
+static void flush_streams(LoopObject *loop) {
+    while (loop->flush_first != NULL) {
+        CamFlush *flush = loop->flush_first;
+        loop->flush_first = flush->next;
+        if (loop->flush_first == NULL) {
+            loop->flush_last = NULL;
+        }
+        flush->next = NULL;
+        flush->queued = false;
+        PyObject *owner = flush->owner;
+        flush->flush(owner);
+        Py_DECREF(owner);
+    }
+}
+
+/* Drops cancelled timers that have surfaced, so that none of them wakes the loop. */
+static void drop_cancelled(LoopObject *loop) {
+    const cam_heap_entry *top;
+    while ((top = cam_heap_peek(&loop->timers)) != NULL &&
+           ((HandleObject *)top->item)->cancelled) {
+        HandleObject *timer = cam_heap_pop(&loop->timers);
+        timer->scheduled = false;
+        loop->cancelled_timers--;
+        Py_DECREF(timer);
+    }
+}
+
+/* How long the poller may block, in nanoseconds: 0 not at all, negative for ever. */
+static int64_t wait_limit(LoopObject *loop) {
+    if (loop->ready_count > 0 || loop->stopping) {
+        return 0;
+    }
+    const cam_heap_entry *top = cam_heap_peek(&loop->timers);
+    if (top == NULL) {
+        return -1;
+    }
+    int64_t left = top->when - CamLoop_Now();
+    if (left <= 0) {
+        return 0;
+    }
+    return left < LONGEST_WAIT ? left : LONGEST_WAIT;
+}
+
+static int poll_descriptors(LoopObject *loop, int64_t limit) {
+    cam_poll_event events[EVENTS_PER_WAIT];
+    int count;
+    if (limit == 0) {
+        if (loop->watch_count == 0 && ++loop->unpolled < UNPOLLED_TURNS) {
+            return 0;
+        }
+        loop->unpolled = 0;
+        count = cam_poll_wait(&loop->poll, 0, events, EVENTS_PER_WAIT);
+    } else {
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (loop->ready_count > 0 || loop->stopping) {
+            return 0; /* a signal's handler scheduled something */
+        }
+        loop->unpolled = 0;
+        loop->waiting = true;
+        Py_BEGIN_ALLOW_THREADS
+        count = cam_poll_wait(&loop->poll, limit, events, EVENTS_PER_WAIT);
+        Py_END_ALLOW_THREADS
+        loop->waiting = false;
+    }
+    if (count < 0) {
+        if (count == -EINTR) {
+            return PyErr_CheckSignals();
+        }
+        errno = -count;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        if (CamWatch_Dispatch(loop, &events[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int queue_due_timers(LoopObject *loop) {
+    const cam_heap_entry *top = cam_heap_peek(&loop->timers);
+    if (top == NULL) {
+        return 0;
+    }
+    int64_t now = CamLoop_Now();
+    while ((top = cam_heap_peek(&loop->timers)) != NULL && top->when <= now) {
+        HandleObject *timer = top->item;
+        if (!timer->cancelled && CamLoop_Enqueue(loop, NULL, (PyObject *)timer) < 0) {
+            return -1;
+        }
+        cam_heap_pop(&loop->timers);
+        timer->scheduled = false;
+        if (timer->cancelled) {
+            loop->cancelled_timers--;
+        }
+        Py_DECREF(timer);
+    }
+    return 0;
+}
+
+static int run_ready(LoopObject *loop) {
+    /* Only what waits now: what these callbacks schedule runs in the next turn. */
+    for (size_t left = loop->ready_count; left > 0 && loop->ready_count > 0; left--) {
+        CamReady entry = loop->ready[loop->ready_head];
+        loop->ready_head = (loop->ready_head + 1) & (loop->ready_capacity - 1);
+        loop->ready_count--;
+        int status;
+        if (entry.step == NULL) {
+            status = CamHandle_Run((HandleObject *)entry.owner);
+        } else {
+            status = entry.step(loop, entry.owner);
+            if (status < 0) {
+                status = CamLoop_ReportError(loop, "Exception in callback", NULL);
+            }
+        }
+        if (status < 0) {
+            PyObject *exception = PyErr_GetRaisedException();
+            Py_DECREF(entry.owner);
+            PyErr_SetRaisedException(exception);
+            return -1;
+        }
+        Py_DECREF(entry.owner);
+    }
+    return 0;
+}
+
+PyObject *CamTurn_Run(LoopObject *loop) {
+    if (CamLoop_CheckUsable(loop) < 0) {
+        return NULL;
+    }
+    if (loop->turning) {
+        PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
+        return NULL;
+    }
+    loop->turning = true;
+    int status;
+    do {
+        flush_streams(loop);
+        drop_cancelled(loop);
+        status = poll_descriptors(loop, wait_limit(loop));
+        if (status == 0) {
+            status = queue_due_timers(loop);
+        }
+        if (status == 0) {
+            status = run_ready(loop);
+        }
+    } while (status == 0 && !loop->stopping);
+    loop->turning = false;
+    if (status < 0) {
+        return NULL;
+    }
+    flush_streams(loop);
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* Watched descriptors: add_reader/add_writer for Python, CamIo for the C transports. */
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { FIRST_CAPACITY = 64 };
+
+static uint64_t token_of(int fd, uint32_t generation) {
+    return (uint64_t)generation << 32 | (uint32_t)fd;
+}
+
+/* The entry of a descriptor, made if need be; NULL with MemoryError. */
+static CamWatch *watch_reserve(LoopObject *loop, int fd) {
+    if (fd >= loop->watch_capacity) {
+        int capacity = loop->watch_capacity ? loop->watch_capacity : FIRST_CAPACITY;
+        while (capacity <= fd) {
+            capacity = capacity > INT_MAX / 2 ? INT_MAX : capacity * 2;
+        }
+        CamWatch *watches = PyMem_Realloc(loop->watches, (size_t)capacity * sizeof(CamWatch));
+        if (watches == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        memset(watches + loop->watch_capacity, 0,
+               (size_t)(capacity - loop->watch_capacity) * sizeof(CamWatch));
+        loop->watches = watches;
+        loop->watch_capacity = capacity;
+    }
+    return &loop->watches[fd];
+}
+
+static CamWatch *watch_find(LoopObject *loop, int fd) {
+    return fd >= 0 && fd < loop->watch_capacity ? &loop->watches[fd] : NULL;
+}
+
+/* Tells the poller; 0 or negative errno. Runs no user code. */
+static int watch_update(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest) {
+    if (interest == watch->interest) {
+        return 0;
+    }
+    if (interest == 0) {
+        watch->interest = 0;
+        loop->watch_count--;
+        if (!CamLoop_IsForeign(loop)) {
+            cam_poll_unset(&loop->poll, fd);
+        }
+        return 0;
+    }
+    int known = watch->interest != 0;
+    uint32_t generation = known ? watch->generation : watch->generation + 1;
+    int error = cam_poll_set(&loop->poll, fd, interest, token_of(fd, generation), known);
+    if (error < 0) {
+        return error;
+    }
+    if (!known) {
+        loop->watch_count++;
+    }
+    watch->generation = generation;
+    watch->interest = interest;
+    return 0;
+}
+
+static int raise_errno(int error) {
+    errno = -error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+/* Cancels a handle taken out of a watch and drops it. Runs user code. */
+static int drop_handle(HandleObject *handle) {
+    if (handle == NULL) {
+        return 0;
+    }
+    int status = CamHandle_Cancel(handle);
+    Py_DECREF(handle);
+    return status;
+}
+
+int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
+    CamWatch *watch = watch_reserve(loop, io->fd);
+    if (watch == NULL) {
+        return -1;
+    }
+    HandleObject *reader = watch->reader;
+    HandleObject *writer = watch->writer;
+    watch->reader = NULL;
+    watch->writer = NULL;
+    if (watch->io != NULL && watch->io != io) {
+        /* The number was closed behind its owner's back and opened again. */
+        watch->io->interest = 0;
+        (void)watch_update(loop, watch, io->fd, 0);
+    }
+    watch->io = io;
+    int error = watch_update(loop, watch, io->fd, interest);
+    if (error == 0) {
+        io->interest = interest;
+    }
+    /* From here on user code may run and the table may move. */
+    if (drop_handle(reader) < 0 || drop_handle(writer) < 0) {
+        return -1;
+    }
+    return error < 0 ? raise_errno(error) : 0;
+}
+
+void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io) {
+    CamWatch *watch = watch_find(loop, io->fd);
+    if (watch == NULL || watch->io != io) {
+        return;
+    }
+    (void)watch_update(loop, watch, io->fd, 0);
+    watch->io = NULL;
+    io->interest = 0;
+}
+
+int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event) {
+    int fd = (int)(uint32_t)event->token;
+    uint32_t generation = (uint32_t)(event->token >> 32);
+    CamWatch *watch = watch_find(loop, fd);
+    if (watch == NULL || watch->generation != generation || watch->interest == 0) {
+        return 0;
+    }
+    uint32_t ready = event->ready & watch->interest;
+    if (watch->io != NULL) {
+        CamIo *io = watch->io;
+        if ((ready & CAM_POLL_IN) && CamLoop_Enqueue(loop, io->readable, io->owner) < 0) {
+            return -1;
+        }
+        if ((ready & CAM_POLL_OUT) && CamLoop_Enqueue(loop, io->writable, io->owner) < 0) {
+            return -1;
+        }
+        return 0;
+    }
+    if ((ready & CAM_POLL_IN) && watch->reader != NULL &&
+        CamLoop_Enqueue(loop, NULL, (PyObject *)watch->reader) < 0) {
+        return -1;
+    }
+    if ((ready & CAM_POLL_OUT) && watch->writer != NULL &&
+        CamLoop_Enqueue(loop, NULL, (PyObject *)watch->writer) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg) {
+    for (int fd = 0; fd < loop->watch_capacity; fd++) {
+        HandleObject *pair[] = {loop->watches[fd].reader, loop->watches[fd].writer};
+        for (int i = 0; i < 2; i++) {
+            Py_VISIT(pair[i]);
+            if (pair[i] != NULL && Py_REFCNT(pair[i]) == 1) {
+                int status = CamHandle_Visit(pair[i], visit, arg);
+                if (status) {
+                    return status;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+void CamWatch_Clear(LoopObject *loop) {
+    CamWatch *watches = loop->watches;
+    int capacity = loop->watch_capacity;
+    loop->watches = NULL;
+    loop->watch_capacity = 0;
+    loop->watch_count = 0;
+    for (int fd = 0; fd < capacity; fd++) {
+        CamWatch *watch = &watches[fd];
+        if (watch->io != NULL) {
+            watch->io->interest = 0;
+            watch->io = NULL;
+        }
+    }
+    for (int fd = 0; fd < capacity; fd++) {
+        HandleObject *pair[] = {watches[fd].reader, watches[fd].writer};
+        for (int i = 0; i < 2; i++) {
+            if (pair[i] != NULL) {
+                CamHandle_Finish(pair[i]);
+                Py_DECREF(pair[i]);
+            }
+        }
+    }
+    PyMem_Free(watches);
+}
+
+/* ---- add_reader and its kin ---- */
+
+static HandleObject **side_of(CamWatch *watch, uint32_t side) {
+    return side == CAM_POLL_IN ? &watch->reader : &watch->writer;
+}
+
+/* Refuses a descriptor that belongs to a live transport, as asyncio does. */
+static int check_not_transport(LoopObject *loop, int fd) {
+    CamWatch *watch = watch_find(loop, fd);
+    if (watch == NULL || watch->io == NULL) {
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError, "File descriptor %d is used by transport %R", fd,
+                 watch->io->owner);
+    return -1;
+}
+
+static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                           uint32_t side, const char *name) {
+    if (nargs < 2) {
+        PyErr_Format(PyExc_TypeError, "%s() takes a file descriptor and a callback", name);
+        return NULL;
+    }
+    if (CamLoop_CheckUsable(loop) < 0) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(args[0]);
+    if (fd < 0 || check_not_transport(loop, fd) < 0) {
+        return NULL;
+    }
+    HandleObject *handle = CamHandle_New(loop, args[1], args + 2, nargs - 2, NULL);
+    if (handle == NULL) {
+        return NULL;
+    }
+    handle->repeats = true;
+    CamWatch *watch = watch_reserve(loop, fd);
+    if (watch == NULL) {
+        Py_DECREF(handle);
+        return NULL;
+    }
+    int error = watch_update(loop, watch, fd, watch->interest | side);
+    if (error < 0) {
+        Py_DECREF(handle);
+        raise_errno(error);
+        return NULL;
+    }
+    HandleObject **slot = side_of(watch, side);
+    HandleObject *old = *slot;
+    *slot = (HandleObject *)Py_NewRef(handle);
+    if (drop_handle(old) < 0) {
+        Py_DECREF(handle);
+        return NULL;
+    }
+    return (PyObject *)handle;
+}
+
+static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0) {
+        return NULL;
+    }
+    if (loop->closed) {
+        Py_RETURN_FALSE;
+    }
+    CamWatch *watch = watch_find(loop, fd);
+    if (watch == NULL || watch->io != NULL || *side_of(watch, side) == NULL) {
+        Py_RETURN_FALSE;
+    }
+    HandleObject *old = *side_of(watch, side);
+    *side_of(watch, side) = NULL;
+    (void)watch_update(loop, watch, fd, watch->interest & ~side);
+    if (drop_handle(old) < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
+#define RETURN_NONE_FOR(expression)                                                                \
+    PyObject *result = (expression);                                                               \
+    if (result == NULL) {                                                                          \
+        return NULL;                                                                               \
+    }                                                                                              \
+    Py_DECREF(result);                                                                             \
+    Py_RETURN_NONE
+
+static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, CAM_POLL_IN, "add_reader"));
+}
+
+static PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, CAM_POLL_OUT, "add_writer"));
+}
+
+static PyObject *loop_private_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    return watch_add((LoopObject *)self, args, nargs, CAM_POLL_IN, "_add_reader");
+}
+
+static PyObject *loop_private_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    return watch_add((LoopObject *)self, args, nargs, CAM_POLL_OUT, "_add_writer");
+}
+
+static PyObject *watch_remove_checked(LoopObject *loop, PyObject *file, uint32_t side) {
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0 || check_not_transport(loop, fd) < 0) {
+        return NULL;
+    }
+    return watch_remove(loop, file, side);
+}
+
+static PyObject *loop_remove_reader(PyObject *self, PyObject *file) {
+    return watch_remove_checked((LoopObject *)self, file, CAM_POLL_IN);
+}
+
+static PyObject *loop_remove_writer(PyObject *self, PyObject *file) {
+    return watch_remove_checked((LoopObject *)self, file, CAM_POLL_OUT);
+}
+
+static PyObject *loop_private_remove_reader(PyObject *self, PyObject *file) {
+    return watch_remove((LoopObject *)self, file, CAM_POLL_IN);
+}
+
+static PyObject *loop_private_remove_writer(PyObject *self, PyObject *file) {
+    return watch_remove((LoopObject *)self, file, CAM_POLL_OUT);
+}
+
+static PyObject *loop_ensure_fd_no_transport(PyObject *self, PyObject *file) {
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0 || check_not_transport((LoopObject *)self, fd) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(add_reader_doc,
+             "add_reader($self, fd, callback, /, *args)\n--\n\n"
+             "Call callback(*args) whenever fd (int or object with fileno()) can be read.\n\n"
+             "The descriptor stays the caller's. RuntimeError when a transport owns it.");
+PyDoc_STRVAR(add_writer_doc, "add_writer($self, fd, callback, /, *args)\n--\n\n"
+                             "Call callback(*args) whenever fd can be written; see add_reader().");
+PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd, /)\n--\n\n"
+                                "Stop watching fd for reading; True if it was watched.");
+PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd, /)\n--\n\n"
+                                "Stop watching fd for writing; True if it was watched.");
+
+PyMethodDef cam_watch_methods[] = {
+    {"add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL, add_reader_doc},
+    {"add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, add_writer_doc},
+    {"remove_reader", loop_remove_reader, METH_O, remove_reader_doc},
+    {"remove_writer", loop_remove_writer, METH_O, remove_writer_doc},
+    {"_add_reader", (PyCFunction)(void (*)(void))loop_private_add_reader, METH_FASTCALL, NULL},
+    {"_add_writer", (PyCFunction)(void (*)(void))loop_private_add_writer, METH_FASTCALL, NULL},
+    {"_remove_reader", loop_private_remove_reader, METH_O, NULL},
+    {"_remove_writer", loop_private_remove_writer, METH_O, NULL},
+    {"_ensure_fd_no_transport", loop_ensure_fd_no_transport, METH_O, NULL},
+    {NULL},
+};

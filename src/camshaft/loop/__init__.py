@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""The event loop's Python half."""

@@ -1,1 +1,232 @@
 # SPDX-License-Identifier: MIT
+"""The event loop: C for what runs per callback and per packet, asyncio's own Python for the rest.
+
+``_core.Loop`` (csrc/py/loop) schedules, polls and moves bytes. What happens once per connection
+made by hand, per server or per loop (``create_connection``, ``create_server``, TLS, subprocesses,
+datagrams, executors) is inherited from the running Python's asyncio, whose ownership rules are
+public and tested; the few methods here join the two halves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import weakref
+from asyncio import base_events, constants, events, format_helpers, sslproto
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from camshaft import _core
+from camshaft.loop.transport import StreamTransport
+
+if TYPE_CHECKING:
+    import contextvars
+    import socket
+    import ssl
+
+    _PythonHalf = asyncio.AbstractEventLoop
+    _base_init: Callable[[Any], None]
+else:
+    _PythonHalf = asyncio.SelectorEventLoop
+
+_base_init = base_events.BaseEventLoop.__init__
+
+
+class EventLoop(_core.Loop, _PythonHalf):
+    """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
+
+    Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
+    run; stream writes of one turn go out together at its end; ``time()`` has nanoseconds; a loop
+    used in a forked child raises RuntimeError instead of disturbing its parent's poller.
+    """
+
+    def __init__(self) -> None:
+        _base_init(self)
+        # What asyncio's selector loop would have made: no selector, and the pair of sockets that
+        # carries signals only once a signal handler is added.
+        self._selector = None
+        self._ssock: socket.socket | None = None
+        self._csock: socket.socket | None = None
+        self._transports: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self._signal_handlers: dict[int, events.Handle] = {}
+        self._unix_server_sockets: dict[Any, Any] = {}
+        self._listeners: dict[int, _core.Listener] = {}
+
+    # Running and closing
+
+    def run_forever(self) -> None:
+        """Run until ``stop()``; see ``asyncio.loop.run_forever``."""
+        self._check_closed()
+        self._check_running()
+        self._set_coroutine_origin_tracking(self._debug)
+        hooks = sys.get_asyncgen_hooks()
+        try:
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(
+                firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook
+            )
+            events._set_running_loop(self)
+            self._run()
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def close(self) -> None:
+        """Drop what is scheduled and free the loop's descriptors; see ``asyncio.loop.close``."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self.is_closed():
+            return
+        super().close()
+        for listener in list(self._listeners.values()):
+            listener.stop()
+        self._listeners.clear()
+        self._close()
+
+    def set_debug(self, enabled: bool) -> None:
+        """Switch asyncio's debug mode; see ``asyncio.loop.set_debug``."""
+        self._debug = bool(enabled)
+        if self.is_running():
+            self.call_soon_threadsafe(self._set_coroutine_origin_tracking, self._debug)
+
+    # What the C half calls
+
+    def _create_task_by_factory(
+        self, coro: Coroutine[Any, Any, Any], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        """Make a task as the running Python's asyncio does: task factories, rarer keywords."""
+        task: asyncio.Task[Any] = base_events.BaseEventLoop.create_task(
+            self,  # type: ignore[arg-type]
+            coro,
+            *args,
+            **kwargs,
+        )
+        return task
+
+    def _report_callback_error(
+        self,
+        exception: BaseException,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        callback_context: contextvars.Context,
+        handle: _core.Handle,
+    ) -> None:
+        """Pass what a callback raised to the exception handler, in the callback's context."""
+        source = format_helpers._format_callback_source(callback, args)
+        context: dict[str, Any] = {
+            "message": f"Exception in callback {source}",
+            "exception": exception,
+            "handle": handle,
+        }
+        if handle._source_traceback:
+            context["source_traceback"] = handle._source_traceback
+        callback_context.run(self.call_exception_handler, context)
+
+    def _report_slow(self, handle: _core.Handle, seconds: float) -> None:
+        """Debug mode: warn of a callback that took longer than slow_callback_duration."""
+        base_events.logger.warning(
+            "Executing %s took %.3f seconds", base_events._format_handle(handle), seconds
+        )
+
+    # Signals: a wake-up descriptor only once somebody listens
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+        """Run callback(*args) on the loop when the signal comes; main thread only."""
+        self._check_closed()
+        if self._csock is None:
+            self._make_self_pipe()
+        super().add_signal_handler(sig, callback, *args)
+
+    def _close_self_pipe(self) -> None:
+        if self._csock is not None:
+            super()._close_self_pipe()
+
+    def _add_callback_signalsafe(self, handle: events.Handle) -> None:
+        self.call_soon_threadsafe(handle._run)
+
+    # Streams and listeners
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        **_ignored: Any,
+    ) -> StreamTransport:
+        return StreamTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        **_ignored: Any,
+    ) -> asyncio.Transport:
+        ssl_protocol = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        StreamTransport(self, rawsock, ssl_protocol, None, extra, server)
+        transport: asyncio.Transport = ssl_protocol._app_transport
+        return transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: ssl.SSLContext | None = None,
+        server: asyncio.Server | None = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        **more: Any,
+    ) -> None:
+        if sslcontext is not None or not hasattr(_core, "Listener"):
+            super()._start_serving(
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                ssl_handshake_timeout,
+                ssl_shutdown_timeout,
+                **more,
+            )
+            return
+        self._listeners[sock.fileno()] = _core.Listener(
+            self, sock, protocol_factory, server, backlog
+        )
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        listener = self._listeners.pop(sock.fileno(), None)
+        if listener is not None:
+            listener.stop()
+            sock.close()
+        else:
+            super()._stop_serving(sock)
+
+
+def new_event_loop() -> EventLoop:
+    """A new event loop; the ``loop_factory`` for ``asyncio.Runner`` and uvicorn's ``--loop``."""
+    return EventLoop()
