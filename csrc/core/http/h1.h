@@ -33,7 +33,7 @@
 typedef struct cam_h1_limits {
     size_t max_line;       /* the request line, and each header line, without its CRLF */
     size_t max_headers;    /* header lines */
-    size_t max_head_bytes; /* the whole head, line ends and leading empty lines included */
+    size_t max_head_bytes; /* the whole head, all line ends included; at most INT_MAX */
 } cam_h1_limits;
 
 /* 16 KiB a line, 128 headers, 64 KiB in all. */
@@ -81,7 +81,8 @@ typedef struct cam_h1_fields {
 
 /*
  * A header block read before. Clients send the same one again and again: when the bytes after
- * the request line are exactly these, they are compared instead of parsed.
+ * the request line are exactly these, they are compared instead of parsed. To be used only with
+ * the limits it was made under.
  */
 typedef struct cam_h1_memo {
     cam_slice block;      /* a copy of cam_h1_request.header_block, owned by the caller */

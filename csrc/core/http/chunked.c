@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/chunked.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "http/chars.h"
+
+const cam_chunked_limits cam_chunked_default_limits = {
+    .max_extension_bytes = 4096,
+    .max_trailer_bytes = 8192,
+};
+
+/* Sixteen hexadecimal digits are all that 64 bits hold; a chunk must also fit an off_t. */
+#define MAX_SIZE_DIGITS 16
+
+/*
+ * One state for each place in the grammar of RFC 9112 section 7.1:
+ *
+ *   chunk          = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+ *   chunk-ext      = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+ *   last-chunk     = 1*("0") [ chunk-ext ] CRLF
+ *   trailer-section = *( field-line CRLF )
+ */
+enum state {
+    SIZE_START,      /* the first digit */
+    SIZE,            /* more digits, or what may follow them */
+    EXTENSION_SPACE, /* white space before a ';' */
+    EXTENSION_NAME_START,
+    EXTENSION_NAME,
+    EXTENSION_NAME_SPACE, /* white space after a name: '=' or ';' */
+    EXTENSION_VALUE_START,
+    EXTENSION_TOKEN,
+    EXTENSION_QUOTED,
+    EXTENSION_QUOTED_PAIR, /* after a backslash */
+    EXTENSION_QUOTED_END,  /* after the closing quote */
+    SIZE_LF,
+    DATA,
+    DATA_CR,
+    DATA_LF,
+    TRAILER_START, /* the first byte of a trailer line, or of the end */
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    END_LF,
+    DONE,
+    FAILED,
+};
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t';
+}
+
+void cam_chunked_init(cam_chunked *decoder, const cam_chunked_limits *limits) {
+    if (limits == NULL) {
+        limits = &cam_chunked_default_limits;
+    }
+    *decoder = (cam_chunked){
+        .state = SIZE_START,
+        .extension_room = limits->max_extension_bytes,
+        .trailer_room = limits->max_trailer_bytes,
+    };
+}
+
+/* The next byte of a chunk size; 0 or an error. */
+static int take_size_digit(cam_chunked *decoder, char c) {
+    if (decoder->digits == MAX_SIZE_DIGITS) {
+        return CAM_H1_E_CHUNK_SIZE;
+    }
+    decoder->digits++;
+    decoder->remaining = decoder->remaining << 4 | cam_char_hex(c);
+    if (decoder->remaining > INT64_MAX) {
+        return CAM_H1_E_BODY_LENGTH;
+    }
+    return 0;
+}
+
+/* What may come where a chunk size or an extension is complete: a space if the state allows one,
+ * another extension or the end of the line. Gives the next state, or an error. */
+static int after_extension(char c, int error) {
+    switch (c) {
+    case ' ':
+    case '\t':
+        return EXTENSION_SPACE;
+    case ';':
+        return EXTENSION_NAME_START;
+    case '\r':
+        return SIZE_LF;
+    default:
+        return error;
+    }
+}
+
+/* One byte within the extensions; the next state, or an error. */
+static int extension_step(enum state state, char c) {
+    bool token = cam_char_is(c, CAM_CHAR_TOKEN);
+    switch (state) {
+    case EXTENSION_SPACE:
+        if (is_space(c)) {
+            return EXTENSION_SPACE;
+        }
+        return c == ';' ? EXTENSION_NAME_START : CAM_H1_E_CHUNK_EXTENSION;
+    case EXTENSION_NAME_START:
+        if (is_space(c)) {
+            return EXTENSION_NAME_START;
+        }
+        return token ? EXTENSION_NAME : CAM_H1_E_CHUNK_EXTENSION;
+    case EXTENSION_NAME:
+        if (token) {
+            return EXTENSION_NAME;
+        }
+        if (c == '=') {
+            return EXTENSION_VALUE_START;
+        }
+        if (is_space(c)) {
+            return EXTENSION_NAME_SPACE;
+        }
+        return after_extension(c, CAM_H1_E_CHUNK_EXTENSION);
+    case EXTENSION_NAME_SPACE:
+        if (is_space(c)) {
+            return EXTENSION_NAME_SPACE;
+        }
+        if (c == '=') {
+            return EXTENSION_VALUE_START;
+        }
+        return c == ';' ? EXTENSION_NAME_START : CAM_H1_E_CHUNK_EXTENSION;
+    case EXTENSION_VALUE_START:
+        if (is_space(c)) {
+            return EXTENSION_VALUE_START;
+        }
+        if (c == '"') {
+            return EXTENSION_QUOTED;
+        }
+        return token ? EXTENSION_TOKEN : CAM_H1_E_CHUNK_EXTENSION;
+    case EXTENSION_TOKEN:
+        return token ? EXTENSION_TOKEN : after_extension(c, CAM_H1_E_CHUNK_EXTENSION);
+    case EXTENSION_QUOTED:
+        if (c == '"') {
+            return EXTENSION_QUOTED_END;
+        }
+        if (c == '\\') {
+            return EXTENSION_QUOTED_PAIR;
+        }
+        return cam_char_is(c, CAM_CHAR_QUOTED) ? EXTENSION_QUOTED : CAM_H1_E_CHUNK_EXTENSION;
+    case EXTENSION_QUOTED_PAIR:
+        return cam_char_is(c, CAM_CHAR_FIELD) ? EXTENSION_QUOTED : CAM_H1_E_CHUNK_EXTENSION;
+    default: /* EXTENSION_QUOTED_END */
+        return after_extension(c, CAM_H1_E_CHUNK_EXTENSION);
+    }
+}
+
+/* One byte of the trailer section; the next state, or an error. */
+static int trailer_step(enum state state, char c) {
+    switch (state) {
+    case TRAILER_START:
+        if (c == '\r') {
+            return END_LF;
+        }
+        return cam_char_is(c, CAM_CHAR_TOKEN) ? TRAILER_NAME : CAM_H1_E_TRAILER;
+    case TRAILER_NAME:
+        if (c == ':') {
+            return TRAILER_VALUE;
+        }
+        return cam_char_is(c, CAM_CHAR_TOKEN) ? TRAILER_NAME : CAM_H1_E_TRAILER;
+    case TRAILER_VALUE:
+        if (c == '\r') {
+            return TRAILER_LF;
+        }
+        return cam_char_is(c, CAM_CHAR_FIELD) ? TRAILER_VALUE : CAM_H1_E_TRAILER;
+    case TRAILER_LF:
+        return c == '\n' ? TRAILER_START : CAM_H1_E_TRAILER;
+    default: /* END_LF */
+        return c == '\n' ? DONE : CAM_H1_E_TRAILER;
+    }
+}
+
+/* One byte of anything but chunk data; the next state, or an error. */
+static int step(cam_chunked *decoder, char c) {
+    enum state state = (enum state)decoder->state;
+    int error;
+    switch (state) {
+    case SIZE_START:
+    case SIZE:
+        if (cam_char_is(c, CAM_CHAR_HEX)) {
+            error = take_size_digit(decoder, c);
+            return error < 0 ? error : SIZE;
+        }
+        return state == SIZE ? after_extension(c, CAM_H1_E_CHUNK_SIZE) : CAM_H1_E_CHUNK_SIZE;
+    case SIZE_LF:
+        if (c != '\n') {
+            return CAM_H1_E_CHUNK_LINE;
+        }
+        decoder->digits = 0;
+        return decoder->remaining > 0 ? DATA : TRAILER_START;
+    case DATA_CR:
+        return c == '\r' ? DATA_LF : CAM_H1_E_CHUNK_DATA;
+    case DATA_LF:
+        return c == '\n' ? SIZE_START : CAM_H1_E_CHUNK_DATA;
+    case TRAILER_START:
+    case TRAILER_NAME:
+    case TRAILER_VALUE:
+    case TRAILER_LF:
+    case END_LF:
+        if (decoder->trailer_room == 0) {
+            return CAM_H1_E_TRAILER_LENGTH;
+        }
+        decoder->trailer_room--;
+        return trailer_step(state, c);
+    default:
+        return extension_step(state, c);
+    }
+}
+
+/* Bytes between a chunk size and its line end count against the extensions. */
+static bool in_extension(int state) {
+    return state >= EXTENSION_SPACE && state <= EXTENSION_QUOTED_END;
+}
+
+int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t *consumed,
+                       cam_slice *data) {
+    *consumed = 0;
+    *data = (cam_slice){NULL, 0};
+    if (decoder->state == FAILED) {
+        return decoder->error;
+    }
+    for (size_t i = 0; i < len && decoder->state != DONE;) {
+        if (decoder->state == DATA) {
+            size_t run = len - i;
+            if (run > decoder->remaining) {
+                run = (size_t)decoder->remaining;
+            }
+            decoder->remaining -= run;
+            if (decoder->remaining == 0) {
+                decoder->state = DATA_CR;
+            }
+            *data = (cam_slice){buf + i, run};
+            *consumed = i + run;
+            return CAM_CHUNKED_DATA;
+        }
+        int next = step(decoder, buf[i]);
+        if (next >= 0 && in_extension(next)) {
+            if (decoder->extension_room == 0) {
+                next = CAM_H1_E_CHUNK_EXTENSION_LENGTH;
+            } else {
+                decoder->extension_room--;
+            }
+        }
+        if (next < 0) {
+            decoder->state = FAILED;
+            decoder->error = (int16_t)next;
+            *consumed = 0;
+            return next;
+        }
+        decoder->state = (uint8_t)next;
+        *consumed = ++i;
+    }
+    return decoder->state == DONE ? CAM_CHUNKED_DONE : CAM_CHUNKED_MORE;
+}
+
+int cam_chunked_gather(cam_chunked *decoder, char *buf, size_t len, size_t *consumed,
+                       size_t *written) {
+    *consumed = 0;
+    *written = 0;
+    for (;;) {
+        size_t used;
+        cam_slice data;
+        int result = cam_chunked_decode(decoder, buf + *consumed, len - *consumed, &used, &data);
+        *consumed += used;
+        if (result != CAM_CHUNKED_DATA) {
+            return result;
+        }
+        if (data.ptr != buf + *written) {
+            memmove(buf + *written, data.ptr, data.len);
+        }
+        *written += data.len;
+    }
+}

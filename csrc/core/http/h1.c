@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From bytes to lines, and from lines to a request.
+ *
+ * The bytes are gone through once, line by line, each line being judged as soon as its end is
+ * there. When a head comes in several pieces its lines have been checked but the slices made
+ * then are gone (the buffer may have moved), so once its end is found it is read again in whole:
+ * at most twice the work, and no state to carry over.
+ */
+#include "http/h1.h"
+
+#include <string.h>
+
+#include "http/chars.h"
+#include "http/h1_private.h"
+
+const cam_h1_limits cam_h1_default_limits = {
+    .max_line = 16 * 1024,
+    .max_headers = 128,
+    .max_head_bytes = 64 * 1024,
+};
+
+#define ONES 0x0101010101010101U
+
+/* The first control character but HTAB in buf[from .. to), or to. Every line end is one. */
+static size_t find_control(const char *buf, size_t from, size_t to) {
+    size_t i = from;
+    for (; to - i >= 8; i += 8) {
+        /* Eight bytes at a time: subtracting carries into the top bit of a byte that is too
+         * small. HTAB looks like the others here, and carries may mark bytes above a true one;
+         * both are sorted out byte by byte. */
+        uint64_t word;
+        memcpy(&word, buf + i, 8);
+        uint64_t below_space = (word - ONES * 0x20) & ~word;
+        uint64_t mixed = word ^ (ONES * 0x7f);
+        uint64_t is_delete = (mixed - ONES) & ~mixed;
+        if (((below_space | is_delete) & (ONES * 0x80)) == 0) {
+            continue;
+        }
+        size_t run = cam_char_span(buf + i, 8, CAM_CHAR_FIELD);
+        if (run < 8) {
+            return i + run;
+        }
+    }
+    return i + cam_char_span(buf + i, to - i, CAM_CHAR_FIELD);
+}
+
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/*
+ * Looks for the end of the line at scan->line. 1 with *end at its CRLF, CAM_H1_MORE, or an error.
+ *
+ * Every decision is taken at the first byte that allows it, and limits are compared with places
+ * and never with len, so the answer does not depend on how much has arrived.
+ */
+static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
+                         const cam_h1_limits *limits, size_t *end) {
+    size_t head_end = limits->max_head_bytes;
+    size_t line_end =
+        SIZE_MAX - scan->line > limits->max_line ? scan->line + limits->max_line + 1 : SIZE_MAX;
+    size_t bound = min_size(line_end, head_end);
+    size_t at = find_control(buf, scan->offset, min_size(len, bound));
+    scan->offset = at;
+    if (at == line_end) {
+        return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : CAM_H1_E_TARGET_LENGTH;
+    }
+    if (at < len && at < bound && buf[at] != '\r') {
+        return buf[at] == '\n' ? CAM_H1_E_BARE_LF : CAM_H1_E_CONTROL;
+    }
+    /* Here is a CR, the end of the bytes, or the end of what a head may have. */
+    bool carriage_return = at < len && at < bound;
+    if (at + carriage_return >= head_end) {
+        return scan->in_headers ? CAM_H1_E_HEAD_LENGTH : CAM_H1_E_TARGET_LENGTH;
+    }
+    if (!carriage_return || at + 1 == len) {
+        return CAM_H1_MORE;
+    }
+    if (buf[at + 1] != '\n') {
+        return CAM_H1_E_BARE_CR;
+    }
+    *end = at;
+    return 1;
+}
+
+/* What the transfer codings come to (RFC 9112 sections 6.1 and 6.3). 0 or an error. */
+static int judge_transfer(uint32_t seen, int minor_version) {
+    if (minor_version == 0) {
+        return CAM_H1_E_TRANSFER_VERSION;
+    }
+    if (seen & CAM__SEEN_LENGTH) {
+        return CAM_H1_E_TRANSFER_AND_LENGTH;
+    }
+    if (!(seen & CAM__SEEN_CHUNKED) || seen & CAM__SEEN_AFTER_CHUNKED) {
+        return CAM_H1_E_TRANSFER_ENCODING;
+    }
+    return seen & CAM__SEEN_OTHER_CODING ? CAM_H1_E_TRANSFER_CODING : 0;
+}
+
+/* What request line and header lines mean together, once both are there. 0 or an error. */
+static int conclude(cam_h1_request *request) {
+    const cam_h1_fields *fields = &request->fields;
+    uint32_t seen = fields->seen;
+    if (seen & CAM__SEEN_HOST_AGAIN) {
+        return CAM_H1_E_HOST_REPEATED;
+    }
+    if (!(seen & CAM__SEEN_HOST) && request->minor_version == 1) {
+        return CAM_H1_E_HOST_MISSING;
+    }
+    if (seen & CAM__SEEN_LENGTH_AGAIN) {
+        return CAM_H1_E_CONTENT_LENGTH_REPEATED;
+    }
+    if (seen & CAM__SEEN_TRANSFER) {
+        int error = judge_transfer(seen, request->minor_version);
+        if (error < 0) {
+            return error;
+        }
+    }
+    if (request->host.len == 0 && seen & CAM__SEEN_HOST) {
+        request->host =
+            (cam_slice){request->header_block.ptr + fields->host_offset, fields->host_len};
+    }
+    request->header_count = fields->count;
+    request->content_length = fields->content_length;
+
+    bool persistent = request->minor_version == 1 || seen & CAM__SEEN_KEEP_ALIVE;
+    request->flags = persistent && !(seen & CAM__SEEN_CLOSE) ? CAM_H1_KEEP_ALIVE : 0;
+    if (seen & CAM__SEEN_TRANSFER) {
+        request->flags |= CAM_H1_CHUNKED;
+    }
+    if (request->minor_version == 1) {
+        if (seen & CAM__SEEN_EXPECT_CONTINUE && !cam_h1_has_no_body(request)) {
+            request->flags |= CAM_H1_EXPECT_CONTINUE;
+        }
+        if (seen & CAM__SEEN_UPGRADE && seen & CAM__SEEN_CONNECTION_UPGRADE) {
+            request->flags |= CAM_H1_UPGRADE;
+        }
+    }
+    return 0;
+}
+
+/* True when the header block at `block` is the memo's, whole and within the limits. */
+static bool is_memo(const cam_h1_memo *memo, const char *buf, size_t len, size_t block,
+                    const cam_h1_limits *limits, size_t max_headers) {
+    return memo != NULL && memo->block.len > 0 && len - block >= memo->block.len &&
+           block + memo->block.len <= limits->max_head_bytes && memo->fields.count <= max_headers &&
+           memcmp(buf + block, memo->block.ptr, memo->block.len) == 0;
+}
+
+/* Reads lines from where the scan stands to the end of the head: its length, CAM_H1_MORE or an
+ * error. Unless that was the start of the head, only the verdict on each line is of use. */
+static int read_lines(cam_h1_request *request, const char *buf, size_t len, cam_h1_scan *scan,
+                      const cam_h1_limits *limits, const cam_h1_memo *memo) {
+    size_t max_headers = min_size(limits->max_headers, request->header_capacity);
+    size_t block = scan->line;
+    request->fields = (cam_h1_fields){.content_length = -1};
+    request->from_memo = false;
+    for (;;) {
+        size_t end = 0;
+        int result = find_line_end(buf, len, scan, limits, &end);
+        if (result <= 0) {
+            return result;
+        }
+        const char *line = buf + scan->line;
+        size_t line_len = end - scan->line;
+        scan->line = scan->offset = end + 2;
+        if (scan->in_headers && line_len > 0) {
+            if (scan->headers == max_headers) {
+                return CAM_H1_E_FIELD_COUNT;
+            }
+            result = cam__h1_read_field(&request->headers[scan->headers], &request->fields, line,
+                                        line_len, buf + block);
+            scan->headers++;
+        } else if (scan->in_headers) {
+            request->fields.count = scan->headers;
+            request->header_block = (cam_slice){buf + block, scan->line - block};
+            return (int)scan->line;
+        } else if (line_len > 0) {
+            result = cam__h1_read_request_line(request, line, line_len);
+            scan->in_headers = true;
+            block = scan->line;
+            if (result == 0 && is_memo(memo, buf, len, block, limits, max_headers)) {
+                request->from_memo = true;
+                request->fields = memo->fields;
+                request->header_block = (cam_slice){buf + block, memo->block.len};
+                return (int)(block + memo->block.len);
+            }
+        } else {
+            result = ++scan->empty_lines > CAM_H1_MAX_EMPTY_LINES ? CAM_H1_E_EMPTY_LINES : 0;
+        }
+        if (result < 0) {
+            return result;
+        }
+    }
+}
+
+int cam_h1_parse_request(cam_h1_request *request, const char *buf, size_t len, cam_h1_scan *scan,
+                         const cam_h1_limits *limits, const cam_h1_memo *memo) {
+    bool resumed = scan->in_headers;
+    int end = read_lines(request, buf, len, scan, limits, memo);
+    if (end > 0 && resumed) {
+        cam_h1_scan again = {0};
+        end = read_lines(request, buf, (size_t)end, &again, limits, memo);
+    }
+    if (end <= 0) {
+        return end;
+    }
+    int error = conclude(request);
+    return error < 0 ? error : end;
+}
