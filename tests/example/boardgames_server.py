@@ -2,7 +2,7 @@
 """The example application as a real server process, on SQLite and on PostgreSQL.
 
 `CAMSHAFT_TEST_SERVER=uvicorn` runs the same tests against uvicorn, to tell a fault of the server
-from one of the application. `CAMSHAFT_REQUIRE_POSTGRES=1` turns a PostgreSQL that cannot start
+from one of the application, and `uvicorn-on-camshaft` against uvicorn on camshaft's loop. `CAMSHAFT_REQUIRE_POSTGRES=1` turns a PostgreSQL that cannot start
 from a skip into a failure.
 """
 
@@ -23,6 +23,14 @@ from typing import Any
 import pytest
 
 SERVER = os.environ.get("CAMSHAFT_TEST_SERVER", "camshaft")
+COMMAND = {
+    "camshaft": ["camshaft"],
+    "uvicorn": ["uvicorn"],
+    "uvicorn-on-camshaft": ["uvicorn", "--loop", "camshaft:new_event_loop"],
+}[SERVER]
+LOOP = "uvloop" if SERVER == "uvicorn" else "camshaft"
+# uvicorn raises the signal again when it has shut down, and so ends by it.
+ENDINGS = {0} if SERVER == "camshaft" else {0, -signal.SIGTERM}
 APP_DIR = Path(__file__).resolve().parents[2] / "examples" / "boardgames"
 
 # Seconds. Generous: the slowest run is that under sanitizers on a busy machine.
@@ -58,7 +66,7 @@ class ServerProcess:
             "PYTHONUNBUFFERED": "1",
         }
         env |= settings
-        command = [sys.executable, "-m", SERVER, "app.main:app", "--app-dir", str(APP_DIR)]
+        command = [sys.executable, "-m", *COMMAND, "app.main:app", "--app-dir", str(APP_DIR)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", "0"],

@@ -12,15 +12,13 @@ import httpx
 import pytest
 from boardgames_server import (
     APP_DIR,
+    ENDINGS,
+    LOOP,
     REQUEST_LIMIT,
-    SERVER,
     START_LIMIT,
     Databases,
     ServerProcess,
 )
-
-# uvicorn raises the signal again when it has shut down, and so ends by it.
-ENDINGS = {"camshaft": {0}, "uvicorn": {0, -signal.SIGTERM}}[SERVER]
 
 
 def in_order(log: str, *parts: str) -> None:
@@ -35,12 +33,11 @@ def in_order(log: str, *parts: str) -> None:
 def test_start_and_stop(databases: Databases, tmp_path: Path) -> None:
     server = ServerProcess(databases.new(), tmp_path)
     try:
-        loop = {"camshaft": "camshaft.", "uvicorn": "uvloop.Loop"}[SERVER]
         in_order(
             server.log,
             f"Started server process [{server.process.pid}]",
             "Waiting for application startup.",
-            f"boardgames: event loop: {loop}",
+            f"boardgames: event loop: {LOOP}.",
             ", running: True",
             f"boardgames: database: {databases.kind}+",
             "boardgames: 12 games",
