@@ -346,7 +346,7 @@ static PyObject *loop_create_future(PyObject *self, PyObject *Py_UNUSED(ignored)
 }
 
 PyDoc_STRVAR(create_task_doc,
-             "create_task($self, coro, /, *, name=None, context=None, **kwargs)\n--\n\n"
+             "create_task($self, coro, *, name=None, context=None, **kwargs)\n--\n\n"
              "An asyncio.Task (or what the task factory makes) that runs coro on this loop.\n\n"
              "Other keywords are those of the running Python's asyncio.");
 

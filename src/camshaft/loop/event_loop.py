@@ -15,7 +15,7 @@ import threading
 import weakref
 from asyncio import base_events, constants, events, format_helpers, sslproto
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
 from camshaft.loop.transport import StreamTransport
@@ -25,12 +25,28 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
-    _PythonHalf = asyncio.AbstractEventLoop
-    _base_init: Callable[[Any], None]
+    class _PythonHalf(asyncio.SelectorEventLoop):
+        """asyncio's loop with the private methods that are called or replaced here."""
+
+        _asyncgen_firstiter_hook: Any
+        _asyncgen_finalizer_hook: Any
+
+        def _check_closed(self) -> None: ...
+        def _check_running(self) -> None: ...
+        def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
+        def _make_self_pipe(self) -> None: ...
+        def _close_self_pipe(self) -> None: ...
+        def _start_serving(self, *args: Any, **kwargs: Any) -> None: ...
+        def _stop_serving(self, sock: socket.socket) -> None: ...
 else:
     _PythonHalf = asyncio.SelectorEventLoop
 
-_base_init = base_events.BaseEventLoop.__init__
+_Ts = TypeVarTuple("_Ts")
+
+# The private parts of asyncio that are built on here.
+_base_events: Any = base_events
+_format_helpers: Any = format_helpers
+_SSLProtocol: Any = sslproto.SSLProtocol
 
 
 class EventLoop(_core.Loop, _PythonHalf):
@@ -42,7 +58,7 @@ class EventLoop(_core.Loop, _PythonHalf):
     """
 
     def __init__(self) -> None:
-        _base_init(self)
+        _base_events.BaseEventLoop.__init__(self)
         # What asyncio's selector loop would have made: no selector, and the pair of sockets that
         # carries signals only once a signal handler is added.
         self._selector = None
@@ -99,11 +115,8 @@ class EventLoop(_core.Loop, _PythonHalf):
         self, coro: Coroutine[Any, Any, Any], *args: Any, **kwargs: Any
     ) -> asyncio.Task[Any]:
         """Make a task as the running Python's asyncio does: task factories, rarer keywords."""
-        task: asyncio.Task[Any] = base_events.BaseEventLoop.create_task(
-            self,  # type: ignore[arg-type]
-            coro,
-            *args,
-            **kwargs,
+        task: asyncio.Task[Any] = _base_events.BaseEventLoop.create_task(
+            self, coro, *args, **kwargs
         )
         return task
 
@@ -116,7 +129,7 @@ class EventLoop(_core.Loop, _PythonHalf):
         handle: _core.Handle,
     ) -> None:
         """Pass what a callback raised to the exception handler, in the callback's context."""
-        source = format_helpers._format_callback_source(callback, args)
+        source = _format_helpers._format_callback_source(callback, args)
         context: dict[str, Any] = {
             "message": f"Exception in callback {source}",
             "exception": exception,
@@ -128,13 +141,13 @@ class EventLoop(_core.Loop, _PythonHalf):
 
     def _report_slow(self, handle: _core.Handle, seconds: float) -> None:
         """Debug mode: warn of a callback that took longer than slow_callback_duration."""
-        base_events.logger.warning(
-            "Executing %s took %.3f seconds", base_events._format_handle(handle), seconds
+        _base_events.logger.warning(
+            "Executing %s took %.3f seconds", _base_events._format_handle(handle), seconds
         )
 
     # Signals: a wake-up descriptor only once somebody listens
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Run callback(*args) on the loop when the signal comes; main thread only."""
         self._check_closed()
         if self._csock is None:
@@ -177,7 +190,7 @@ class EventLoop(_core.Loop, _PythonHalf):
         ssl_shutdown_timeout: float | None = None,
         **_ignored: Any,
     ) -> asyncio.Transport:
-        ssl_protocol = sslproto.SSLProtocol(
+        ssl_protocol = _SSLProtocol(
             self,
             protocol,
             sslcontext,
