@@ -7,6 +7,7 @@ from a skip into a failure.
 """
 
 import asyncio
+import importlib.util
 import os
 import pwd
 import re
@@ -29,7 +30,9 @@ COMMAND = {
     "uvicorn": ["uvicorn"],
     "uvicorn-on-camshaft": ["uvicorn", "--loop", "camshaft:new_event_loop"],
 }[SERVER]
-LOOP = "uvloop" if SERVER == "uvicorn" else "camshaft"
+LOOP = "camshaft"
+if SERVER == "uvicorn":
+    LOOP = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
 # uvicorn raises the signal again when it has shut down, and so ends by it.
 ENDINGS = {0} if SERVER == "camshaft" else {0, -signal.SIGTERM}
 APP_DIR = Path(__file__).resolve().parents[2] / "examples" / "boardgames"
