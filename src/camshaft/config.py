@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""The settings of a server: uvicorn's names, meanings and defaults.
+
+What they are comes from `Config`; what they lead to (the application imported, the loop's
+factory) is made by its methods. Settings that uvicorn has and camshaft has not yet are listed
+in `camshaft.unsupported` and refused.
+"""
+
+import asyncio
+import copy
+import importlib
+import json
+import logging
+import logging.config
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from camshaft.application import (
+    ApplicationError,
+    ASGI3Application,
+    adapt,
+    call_factory,
+    detect_interface,
+    import_application,
+)
+from camshaft.environment import EnvFileError, load_env_file
+from camshaft.importer import ImportStringError, import_from_string
+from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG, TRACE_LOG_LEVEL
+from camshaft.unsupported import ConfigError, refuse_unsupported
+
+# Exit status of a server that could not start, as uvicorn's.
+STARTUP_FAILURE = 3
+
+LOOPS: dict[str, str | None] = {
+    "auto": "camshaft:new_event_loop",
+    "camshaft": "camshaft:new_event_loop",
+    "asyncio": "asyncio:SelectorEventLoop",
+    "uvloop": "uvloop:new_event_loop",
+    "zuvloop": "zuvloop:new_event_loop",
+    # Whatever asyncio's policy makes.
+    "none": None,
+}
+HTTP_PROTOCOLS = ("auto", "camshaft")
+LIFESPANS = ("auto", "on", "off")
+INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
+
+logger = logging.getLogger("uvicorn.error")
+
+# RFC 9110, sections 5.1 and 5.5; obs-text is allowed because applications send Latin-1.
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Config:
+    """The settings of one server.
+
+    Times are in seconds; `timeout_graceful_shutdown` None waits as long as it takes. `headers`
+    are (name, value) pairs for every response. Creating one configures logging and loads
+    `env_file`, as uvicorn's does. `later` takes the settings in camshaft.unsupported.
+
+    Raises ConfigError (a ValueError) for a setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        app: object,
+        host: str | None = "127.0.0.1",
+        port: int = 8000,
+        uds: str | None = None,
+        fd: int | None = None,
+        loop: str | LoopFactory = "auto",
+        http: str = "auto",
+        *,
+        lifespan: str = "auto",
+        interface: str = "auto",
+        env_file: str | os.PathLike[str] | None = None,
+        log_config: LogConfig | None = LOGGING_CONFIG,
+        log_level: str | int | None = None,
+        access_log: bool = True,
+        use_colors: bool | None = None,
+        server_header: bool = True,
+        date_header: bool = True,
+        root_path: str = "",
+        backlog: int = 2048,
+        timeout_keep_alive: float = 5,
+        timeout_graceful_shutdown: float | None = None,
+        headers: Iterable[tuple[str, str]] | None = None,
+        factory: bool = False,
+        reset_contextvars: bool = False,
+        **later: object,
+    ) -> None:
+        self.app = app
+        self.host = host
+        self.port = port
+        self.uds = uds
+        self.fd = fd
+        self.loop = loop
+        self.http = http
+        self.lifespan = lifespan
+        self.interface = interface
+        self.env_file = env_file
+        self.log_config = log_config
+        self.log_level = log_level
+        self.access_log = access_log
+        self.use_colors = use_colors
+        self.server_header = server_header
+        self.date_header = date_header
+        self.root_path = root_path
+        self.backlog = backlog
+        self.timeout_keep_alive = timeout_keep_alive
+        self.timeout_graceful_shutdown = timeout_graceful_shutdown
+        self.headers = list(headers or ())
+        self.factory = factory
+        self.reset_contextvars = reset_contextvars
+
+        self.loaded = False
+        self.loaded_app: ASGI3Application
+        self.encoded_headers: list[tuple[bytes, bytes]] = []
+
+        refuse_unsupported(later)
+        self._check()
+        self.configure_logging()
+        if env_file is not None:
+            self._load_env_file(env_file)
+        if later.get("workers") is None:
+            self._check_web_concurrency()
+        if os.environ.get("FORWARDED_ALLOW_IPS"):
+            logger.warning(
+                "FORWARDED_ALLOW_IPS has no effect: proxy headers are not supported yet."
+            )
+
+    @property
+    def asgi_version(self) -> Literal["2.0", "3.0"]:
+        """The version of ASGI that the application is written for, once it is loaded."""
+        return "2.0" if self.interface == "asgi2" else "3.0"
+
+    def _check(self) -> None:
+        """Raise ConfigError for a value that has no meaning."""
+        if not 0 <= self.port <= 65535:
+            raise ConfigError("port", self.port, "a port is from 0 to 65535")
+        if self.backlog < 0:
+            raise ConfigError("backlog", self.backlog, "a backlog cannot be negative")
+        if self.timeout_keep_alive < 0:
+            raise ConfigError(
+                "timeout_keep_alive", self.timeout_keep_alive, "a time cannot be negative"
+            )
+        graceful = self.timeout_graceful_shutdown
+        if graceful is not None and graceful < 0:
+            raise ConfigError("timeout_graceful_shutdown", graceful, "a time cannot be negative")
+        if self.http not in HTTP_PROTOCOLS:
+            raise ConfigError(
+                "http", self.http, "camshaft has one HTTP implementation; use auto or camshaft"
+            )
+        if self.lifespan not in LIFESPANS:
+            raise ConfigError("lifespan", self.lifespan, f"one of {', '.join(LIFESPANS)}")
+        if self.interface not in INTERFACES:
+            raise ConfigError("interface", self.interface, f"one of {', '.join(INTERFACES)}")
+        if self.interface == "wsgi":
+            raise ConfigError(
+                "interface",
+                "wsgi",
+                "WSGI is not supported yet; wrap the application in a2wsgi.WSGIMiddleware",
+            )
+        for header in self.headers:
+            self.encoded_headers.append(_encode_header(header))
+
+    def _load_env_file(self, path: str | os.PathLike[str]) -> None:
+        logger.info("Loading environment from '%s'", os.fspath(path))
+        try:
+            load_env_file(path)
+        except (OSError, UnicodeDecodeError, EnvFileError) as error:
+            raise ConfigError("env_file", os.fspath(path), _reason(error)) from error
+
+    def _check_web_concurrency(self) -> None:
+        """Refuse what the environment asks for in place of --workers, as uvicorn reads it."""
+        count = os.environ.get("WEB_CONCURRENCY", "1")
+        try:
+            refuse_unsupported({"workers": int(count)})
+        except ValueError as error:
+            if not isinstance(error, ConfigError):
+                raise ConfigError("workers", count, "WEB_CONCURRENCY is no number") from None
+            raise ConfigError(
+                "workers", count, "WEB_CONCURRENCY asks for it, and " + _said(error)
+            ) from None
+
+    def configure_logging(self) -> None:
+        """Set up logging from log_config, log_level, access_log and use_colors."""
+        logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
+        if self.log_config is not None:
+            try:
+                self._apply_log_config(self.log_config)
+            except Exception as error:
+                shown = self.log_config if isinstance(self.log_config, str) else None
+                raise ConfigError("log_config", shown, _reason(error)) from error
+        if self.log_level is not None:
+            for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+                logging.getLogger(name).setLevel(self._level(self.log_level))
+        if not self.access_log:
+            access = logging.getLogger("uvicorn.access")
+            access.handlers = []
+            access.propagate = False
+
+    def _apply_log_config(self, given: LogConfig) -> None:
+        config: object = given
+        if isinstance(given, str | os.PathLike):
+            path = Path(given)
+            if path.suffix == ".json":
+                config = json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix in (".yaml", ".yml"):
+                try:
+                    yaml: Any = importlib.import_module("yaml")
+                except ImportError:
+                    raise ValueError("a YAML file needs PyYAML: pip install pyyaml") from None
+                config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            else:
+                config = os.fspath(given)
+        if isinstance(config, dict):
+            logging.config.dictConfig(self._log_dict(config))
+        else:
+            logging.config.fileConfig(cast(Any, config), disable_existing_loggers=False)
+
+    def _log_dict(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return a logging configuration with our formatters and the colours wished for.
+
+        Configurations written for uvicorn name its formatters; ours take the same arguments, so
+        that they need no uvicorn beside camshaft.
+        """
+        # Two levels deep, because that is what changes: handlers may hold open streams.
+        config = dict(given)
+        formatters = config.get("formatters")
+        if not isinstance(formatters, Mapping):
+            return config
+        config["formatters"] = formatters = {
+            name: copy.copy(formatter) for name, formatter in formatters.items()
+        }
+        for formatter in formatters.values():
+            made_by = formatter.get("()")
+            if isinstance(made_by, str) and made_by.startswith("uvicorn.logging."):
+                formatter["()"] = made_by.replace("uvicorn", "camshaft", 1)
+        if self.use_colors is not None:
+            for name in ("default", "access"):
+                if name in formatters:
+                    formatters[name]["use_colors"] = self.use_colors
+        return config
+
+    @staticmethod
+    def _level(level: str | int) -> int:
+        if isinstance(level, int):
+            return level
+        try:
+            return LOG_LEVELS[level.lower()]
+        except KeyError:
+            raise ConfigError("log_level", level, f"one of {', '.join(LOG_LEVELS)}") from None
+
+    def load_app(self) -> object:
+        """Import the application and return it. Exits with a line logged if there is none.
+
+        What its module raises goes through.
+        """
+        try:
+            return import_application(self.app)
+        except ApplicationError as error:
+            logger.error("%s", error)
+            raise SystemExit(STARTUP_FAILURE) from None
+
+    def load(self) -> None:
+        """Import the application, call it if it is a factory, and see how it is to be called.
+
+        `loaded_app` is then an ASGI 3 application. Exits as load_app does.
+        """
+        app = self.load_app()
+        try:
+            app = call_factory(app, factory=self.factory)
+        except ApplicationError as error:
+            logger.error("%s", error)
+            raise SystemExit(STARTUP_FAILURE) from None
+        if self.interface == "auto":
+            self.interface = detect_interface(app)
+        self.loaded_app = adapt(app, self.interface)
+        self.loaded = True
+
+    def get_loop_factory(self) -> LoopFactory | None:
+        """Return what makes the event loop; None leaves it to asyncio's policy.
+
+        Exits with a line logged if there is no such loop.
+        """
+        if not isinstance(self.loop, str):
+            return self.loop
+        path = LOOPS.get(self.loop, self.loop)
+        if path is None:
+            return None
+        try:
+            factory = import_from_string(path)
+        except (ImportStringError, ImportError) as error:
+            if self.loop in LOOPS:
+                reason = f"{_reason(error)} Is it installed? (pip install {self.loop})"
+            else:
+                reason = _reason(error)
+            logger.error("Error loading event loop %s. %s", self.loop, reason)
+            raise SystemExit(STARTUP_FAILURE) from None
+        if not callable(factory):
+            logger.error("Error loading event loop %s. It is not callable.", self.loop)
+            raise SystemExit(STARTUP_FAILURE)
+        return cast(LoopFactory, factory)
+
+
+def _encode_header(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    """Return a header as a response carries it, its name in lower case."""
+    shown = ":".join(header)
+    try:
+        name, value = header
+    except ValueError:
+        raise ConfigError("headers", shown, "a header is given as Name:Value") from None
+    value = value.strip(" \t")
+    if not _HEADER_NAME.fullmatch(name):
+        raise ConfigError("headers", ascii(shown), "this is no header name (RFC 9110, 5.1)")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ConfigError("headers", ascii(shown), "this is no header value (RFC 9110, 5.5)")
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+def _reason(error: BaseException) -> str:
+    """Return an exception's message in one line, without the full stop that follows."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    message = " ".join(str(error).split()) or type(error).__name__
+    cause = error.__cause__
+    if cause is not None and str(cause):
+        message += f" ({' '.join(str(cause).split())})"
+    return message
+
+
+def _said(error: ConfigError) -> str:
+    """Return a ConfigError's reason without the setting and the full stop."""
+    return str(error).partition(": ")[2].removesuffix(".")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Import strings: `module:attribute`, as the command's APP and --loop are given."""
+
+import importlib
+
+
+class ImportStringError(Exception):
+    """An import string is malformed, or names a module or attribute that does not exist."""
+
+
+def import_from_string(text: str) -> object:
+    """Return the object that `package.module:attribute.attribute` names.
+
+    Raises ImportStringError for the user's own mistakes. What the module itself raises while
+    it is imported goes through, a ModuleNotFoundError for another module included: its
+    traceback is what the user needs.
+    """
+    module_name, _, attributes = text.partition(":")
+    if not module_name or not attributes:
+        raise ImportStringError(
+            f'Import string "{text}" must be in format "<module>:<attribute>", '
+            f'for example "{module_name or "main"}:{attributes or "app"}".'
+        )
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # "a.b.c" is missing as well when "a.b" is; any other name is an import inside of it.
+        name = error.name or ""
+        if name != module_name and not module_name.startswith(f"{name}."):
+            raise
+        raise ImportStringError(f'Could not import module "{module_name}".') from None
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise ImportStringError(
+                f'Attribute "{attributes}" not found in module "{module_name}".'
+            ) from None
+    return found

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""How the server's log lines look: uvicorn's loggers, lines and colours.
+
+The loggers keep uvicorn's names (`uvicorn.error` for the server, `uvicorn.access` for requests),
+because people's logging configurations name them.
+"""
+
+import http
+import logging
+import sys
+from copy import copy
+from typing import Any, Literal
+
+TRACE_LOG_LEVEL = 5
+
+LOG_LEVELS: dict[str, int] = {
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": TRACE_LOG_LEVEL,
+}
+
+LOGGING_CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "default": {
+            "()": "camshaft.logging.DefaultFormatter",
+            "fmt": "%(levelprefix)s %(message)s",
+            "use_colors": None,
+        },
+        "access": {
+            "()": "camshaft.logging.AccessFormatter",
+            "fmt": '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s',
+        },
+    },
+    "handlers": {
+        "default": {
+            "class": "logging.StreamHandler",
+            "formatter": "default",
+            "stream": "ext://sys.stderr",
+        },
+        "access": {
+            "class": "logging.StreamHandler",
+            "formatter": "access",
+            "stream": "ext://sys.stdout",
+        },
+    },
+    "loggers": {
+        "uvicorn": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        "uvicorn.error": {"level": "INFO"},
+        "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+    },
+}
+
+_RESET = "\033[0m"
+_BOLD = "\033[1m"
+_CODES = {
+    "red": 31,
+    "green": 32,
+    "yellow": 33,
+    "blue": 34,
+    "cyan": 36,
+    "bright_red": 91,
+    "bright_white": 97,
+}
+_LEVEL_COLORS = {
+    TRACE_LOG_LEVEL: "blue",
+    logging.DEBUG: "cyan",
+    logging.INFO: "green",
+    logging.WARNING: "yellow",
+    logging.ERROR: "red",
+    logging.CRITICAL: "bright_red",
+}
+# By the status's first digit.
+_STATUS_COLORS = {1: "bright_white", 2: "green", 3: "yellow", 4: "red", 5: "bright_red"}
+
+
+def paint(text: str, color: str | None = None, *, bold: bool = False) -> str:
+    """Return the text between ANSI escapes that give it a colour, and end it."""
+    start = f"\033[{_CODES[color]}m" if color else ""
+    return f"{start}{_BOLD if bold else ''}{text}{_RESET}"
+
+
+class ColourizedFormatter(logging.Formatter):
+    """Adds `levelprefix`, the level's name padded to a column, to what a format may use.
+
+    With colours, a record's `color_message` (given by `extra=`) is shown for its message.
+    `use_colors` None asks whether standard output is a terminal, as uvicorn does.
+    """
+
+    def __init__(
+        self,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+        use_colors: bool | None = None,
+    ) -> None:
+        super().__init__(fmt=fmt, datefmt=datefmt, style=style)
+        self.use_colors = sys.stdout.isatty() if use_colors is None else use_colors
+
+    def color_level_name(self, level_name: str, level_no: int) -> str:
+        """Return a level's name in its colour; other levels than logging's have none."""
+        color = _LEVEL_COLORS.get(level_no)
+        return paint(level_name, color) if color else level_name
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A copy: other handlers get the same record.
+        record = copy(record)
+        padding = " " * (8 - len(record.levelname))
+        name = record.levelname
+        if self.use_colors:
+            name = self.color_level_name(name, record.levelno)
+            colored = record.__dict__.get("color_message")
+            if colored is not None:
+                record.msg = colored
+                record.message = record.getMessage()
+        record.__dict__["levelprefix"] = f"{name}:{padding}"
+        return super().formatMessage(record)
+
+
+class DefaultFormatter(ColourizedFormatter):
+    """For the server's own lines."""
+
+
+class AccessFormatter(ColourizedFormatter):
+    """For a request's line: adds `client_addr`, `request_line` and `status_code`.
+
+    The record's arguments are client address, method, path with query, HTTP version and status.
+    """
+
+    def get_status_code(self, status_code: int) -> str:
+        """Return the status with its phrase; the phrase is empty for an unregistered one."""
+        try:
+            phrase = http.HTTPStatus(status_code).phrase
+        except ValueError:
+            phrase = ""
+        text = f"{status_code} {phrase}"
+        color = _STATUS_COLORS.get(status_code // 100)
+        return paint(text, color) if self.use_colors and color else text
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        arguments: Any = record.args
+        client_addr, method, full_path, http_version, status_code = arguments
+        request_line = f"{method} {full_path} HTTP/{http_version}"
+        if self.use_colors:
+            request_line = paint(request_line, bold=True)
+        record = copy(record)
+        record.__dict__.update(
+            client_addr=client_addr,
+            request_line=request_line,
+            status_code=self.get_status_code(int(status_code)),
+        )
+        return super().formatMessage(record)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""`camshaft.serve`: what the command does, as a function."""
+
+import os
+import sys
+from typing import Any
+
+from camshaft.config import STARTUP_FAILURE, Config
+from camshaft.server.server import Server
+
+
+def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **settings: Any) -> None:
+    """Serve an application until a signal ends it; `settings` are those of Config.
+
+    The same as uvicorn.run: `app_dir` is put in front of the module path, and the process
+    exits with status 3 if the server cannot start. (`camshaft.run` is the event loop's runner.)
+    Raises ConfigError for a setting that cannot be used.
+    """
+    if app_dir is not None:
+        sys.path.insert(0, os.fspath(app_dir))
+    config = Config(app, **settings)
+    # Before there is a loop: what a module does while it is imported may need that there is none.
+    config.load_app()
+    server = Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        # The signal that ended the server, raised again.
+        pass
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

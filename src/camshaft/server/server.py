@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""The server: from a configuration to a process that answers, and back to nothing.
+
+The sequence, the log lines and the exit codes are uvicorn's. What differs: nothing ticks. The
+server waits for an event that a signal, or whoever sets `should_exit`, fires; so a process
+without requests does not wake up.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+from camshaft.config import STARTUP_FAILURE, Config
+from camshaft.logging import paint
+from camshaft.server.http import HttpServer, http_server
+from camshaft.server.lifespan import Lifespan
+from camshaft.server.listeners import ListenError, describe, inode, open_sockets
+from camshaft.server.signals import captured
+
+logger = logging.getLogger("uvicorn.error")
+
+# Seconds for what is cancelled or aborted to come to its end.
+_CLEANUP_LIMIT = 2.0
+# Seconds between two looks at the connections while the server is shutting down.
+_SHUTDOWN_INTERVAL = 0.02
+
+
+class Server:
+    """One server, for one run. Its attributes may be read and set from any thread.
+
+    `started` is true once it listens. Setting `should_exit` ends it gracefully; setting
+    `force_exit` as well makes that end at once, without the application's shutdown.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.started = False
+        self.servers: list[asyncio.AbstractServer] = []
+        self.lifespan: Lifespan | None = None
+        self.http: HttpServer | None = None
+        self._should_exit = False
+        self._force_exit = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._exit_asked = asyncio.Event()
+        self._force_asked = asyncio.Event()
+        self._captured: list[signal.Signals] = []
+        self._capturing = False
+        self._raise_later = False
+        self._unix_inode: tuple[int, int] | None = None
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server is to end, or is ending."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        self._wake()
+
+    @property
+    def force_exit(self) -> bool:
+        """Whether the end is not to wait for requests, nor for the application."""
+        return self._force_exit
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        self._force_exit = value
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the loop look at the flags; from any thread, and with no loop yet or any more."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        for flag, event in (
+            (self._should_exit, self._exit_asked),
+            (self._force_exit, self._force_asked),
+        ):
+            if flag:
+                event.set()
+            else:
+                event.clear()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on an event loop of its own until the server is told to end.
+
+        The signal that ended it is raised again when all is closed, so that the process ends by
+        it, as uvicorn's does: SIGINT as KeyboardInterrupt, SIGTERM by its default action.
+        """
+        self._raise_later = True
+        try:
+            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+                runner.run(self.serve(sockets))
+        finally:
+            self._remove_unix_socket()
+        self._raise_captured()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on the running loop; `sockets` are used instead of the configured address.
+
+        Raises SystemExit when the server cannot start, as uvicorn's does.
+        """
+        with self.capture_signals():
+            await self._serve(sockets)
+        if not self._raise_later:
+            self._remove_unix_socket()
+            self._raise_captured()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End the server on SIGINT and SIGTERM while the context lasts."""
+        if self._capturing:
+            yield
+            return
+        self._capturing = True
+        try:
+            with captured(self.handle_exit):
+                yield
+        finally:
+            self._capturing = False
+
+    def handle_exit(self, sig: signal.Signals, frame: object = None) -> None:
+        """Handle a signal: the first ends the server, and a second SIGINT at once.
+
+        A second SIGTERM does not: supervisors repeat it without meaning more by that.
+        """
+        self._captured.append(sig)
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        else:
+            self.should_exit = True
+
+    def _raise_captured(self) -> None:
+        while self._captured:
+            signal.raise_signal(self._captured.pop())
+
+    async def _serve(self, sockets: list[socket.socket] | None) -> None:
+        process_id = os.getpid()
+        if not self.config.loaded:
+            self.config.load()
+        logger.info(
+            "Started server process [%d]",
+            process_id,
+            extra={"color_message": f"Started server process [{paint('%d', 'cyan')}]"},
+        )
+        await self.startup(sockets)
+        if not self.started:
+            return
+        await self._exit_asked.wait()
+        await self.shutdown(sockets)
+        logger.info(
+            "Finished server process [%d]",
+            process_id,
+            extra={"color_message": f"Finished server process [{paint('%d', 'cyan')}]"},
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen. Raises SystemExit if either fails."""
+        config = self.config
+        if not config.loaded:
+            config.load()
+        self._loop = asyncio.get_running_loop()
+        self._look()
+        self.lifespan = Lifespan(
+            config.loaded_app, mode=config.lifespan, asgi_version=config.asgi_version
+        )
+        if not await self._unless_forced(self.lifespan.startup()):
+            await self.lifespan.cancel()
+            return
+        if self.lifespan.failed:
+            raise SystemExit(STARTUP_FAILURE)
+        self.http = http_server(config, self._loop, self.lifespan.state)
+        try:
+            listening = await open_sockets(config) if sockets is None else sockets
+            if sockets is None and config.uds is not None and config.fd is None:
+                self._unix_inode = inode(config.uds)
+            # In a context of its own: connections, and so requests, run in copies of it.
+            context = contextvars.Context() if config.reset_contextvars else None
+            await self._loop.create_task(self._listen(listening), context=context)
+        except (ListenError, OSError) as error:
+            logger.error("%s", error)
+            await self._unless_forced(self.lifespan.shutdown())
+            raise SystemExit(STARTUP_FAILURE) from None
+        if sockets is None:
+            self._log_started(listening)
+        self.started = True
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        assert self._loop is not None and self.http is not None
+        for sock in sockets:
+            sock.setblocking(False)
+            unix = sock.family == socket.AF_UNIX
+            create: Any = self._loop.create_unix_server if unix else self._loop.create_server
+            self.servers.append(await create(self.http, sock=sock, backlog=self.config.backlog))
+
+    def _log_started(self, sockets: list[socket.socket]) -> None:
+        where, arguments = describe(self.config, sockets)
+        ending = " (Press CTRL+C to quit)"
+        logger.info(
+            f"Camshaft running on {where}{ending}",
+            *arguments,
+            extra={"color_message": f"Camshaft running on {paint(where, bold=True)}{ending}"},
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let the requests under way end, then the application.
+
+        Requests that outlast timeout_graceful_shutdown are cancelled.
+        """
+        assert self.http is not None and self.lifespan is not None
+        logger.info("Shutting down")
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        self.http.shutdown()
+        if not await self._unless_forced(self._end_requests()):
+            self.http.abort()
+        if self.force_exit or not await self._unless_forced(self.lifespan.shutdown()):
+            await self.lifespan.cancel()
+
+    async def _end_requests(self) -> None:
+        assert self.http is not None
+        http = self.http
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                # What ends by itself at once is not worth a line.
+                if not await self._all_ended(0.1):
+                    if http.connections:
+                        logger.info("Waiting for connections to close. (CTRL+C to force quit)")
+                        while http.connections:
+                            await asyncio.sleep(_SHUTDOWN_INTERVAL)
+                    if http.tasks:
+                        logger.info(
+                            "Waiting for background tasks to complete. (CTRL+C to force quit)"
+                        )
+                        while http.tasks:
+                            await asyncio.sleep(_SHUTDOWN_INTERVAL)
+        except TimeoutError:
+            logger.error(
+                "Cancel %s running task(s), timeout graceful shutdown exceeded", http.tasks
+            )
+            http.cancel()
+            # What the requests do in their `finally` needs the application's resources.
+            await self._all_ended(_CLEANUP_LIMIT)
+            http.abort()
+
+    async def _all_ended(self, limit: float) -> bool:
+        """Wait for the end of all connections and tasks; False if the limit is over before."""
+        assert self.http is not None
+        try:
+            async with asyncio.timeout(limit):
+                while self.http.connections or self.http.tasks:
+                    await asyncio.sleep(_SHUTDOWN_INTERVAL / 4)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _unless_forced(self, step: Awaitable[None]) -> bool:
+        """Wait for a step; False if the server was told to end at once before it was done."""
+        task = asyncio.ensure_future(step)
+        forced = asyncio.ensure_future(self._force_asked.wait())
+        try:
+            await asyncio.wait((task, forced), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forced.cancel()
+            if not task.done():
+                task.cancel()
+        if task.cancelled() or not task.done():
+            return False
+        task.result()
+        return True
+
+    def _remove_unix_socket(self) -> None:
+        """Remove the socket's file, unless another server has put its own there since."""
+        path = self.config.uds
+        if path is not None and self._unix_inode and inode(path) == self._unix_inode:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self._unix_inode = None
