@@ -317,6 +317,18 @@ static PyObject *loop_ensure_fd_no_transport(PyObject *self, PyObject *file) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(interest_doc, "_interest($self, fd, /)\n--\n\n"
+                           "What fd is watched for: 1 reading, 2 writing, 3 both, 0 nothing.");
+
+static PyObject *loop_interest(PyObject *self, PyObject *file) {
+    int fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0) {
+        return NULL;
+    }
+    CamWatch *watch = watch_find((LoopObject *)self, fd);
+    return PyLong_FromUnsignedLong(watch ? watch->interest : 0);
+}
+
 PyDoc_STRVAR(add_reader_doc,
              "add_reader($self, fd, callback, /, *args)\n--\n\n"
              "Call callback(*args) whenever fd (int or object with fileno()) can be read.\n\n"
@@ -337,6 +349,7 @@ PyMethodDef cam_watch_methods[] = {
     {"_add_writer", (PyCFunction)(void (*)(void))loop_private_add_writer, METH_FASTCALL, NULL},
     {"_remove_reader", loop_private_remove_reader, METH_O, NULL},
     {"_remove_writer", loop_private_remove_writer, METH_O, NULL},
+    {"_interest", loop_interest, METH_O, interest_doc},
     {"_ensure_fd_no_transport", loop_ensure_fd_no_transport, METH_O, NULL},
     {NULL},
 };

@@ -10,6 +10,7 @@ public and tested; the few methods here join the two halves.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 import threading
 import weakref
@@ -49,6 +50,24 @@ _format_helpers: Any = format_helpers
 _SSLProtocol: Any = sslproto.SSLProtocol
 
 
+class _Watched:
+    """What asyncio's pipe and datagram transports ask of a selector, for their repr()."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = weakref.ref(loop)
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """How fd is watched; KeyError when it is not."""
+        loop = self._loop()
+        interest = loop._interest(fd) if loop is not None else 0
+        if not interest:
+            raise KeyError(fd)
+        return selectors.SelectorKey(fd, fd, interest, None)
+
+    def close(self) -> None:
+        """Nothing to close: the poller is the loop's own."""
+
+
 class EventLoop(_core.Loop, _PythonHalf):
     """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
 
@@ -59,9 +78,9 @@ class EventLoop(_core.Loop, _PythonHalf):
 
     def __init__(self) -> None:
         _base_events.BaseEventLoop.__init__(self)
-        # What asyncio's selector loop would have made: no selector, and the pair of sockets that
-        # carries signals only once a signal handler is added.
-        self._selector = None
+        # What asyncio's selector loop would have made; the pair of sockets that carries signals
+        # comes only once a signal handler is added.
+        self._selector: Any = _Watched(self)
         self._ssock: socket.socket | None = None
         self._csock: socket.socket | None = None
         self._transports: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
