@@ -2,8 +2,8 @@
 """The example application as a real server process, on SQLite and on PostgreSQL.
 
 `CAMSHAFT_TEST_SERVER=uvicorn` runs the same tests against uvicorn, to tell a fault of the server
-from one of the application, and `uvicorn-on-camshaft` against uvicorn on camshaft's loop. `CAMSHAFT_REQUIRE_POSTGRES=1` turns a PostgreSQL that cannot start
-from a skip into a failure.
+from one of the application, and `uvicorn-on-camshaft` against uvicorn on camshaft's loop.
+`CAMSHAFT_REQUIRE_POSTGRES=1` turns a PostgreSQL that cannot start from a skip into a failure.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ COMMAND = {
 LOOP = "camshaft"
 if SERVER == "uvicorn":
     LOOP = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
-# uvicorn raises the signal again when it has shut down, and so ends by it.
-ENDINGS = {0} if SERVER == "camshaft" else {0, -signal.SIGTERM}
+# A server that has shut down raises the signal again, and so ends by it.
+CLEAN_END = -signal.SIGTERM
 APP_DIR = Path(__file__).resolve().parents[2] / "examples" / "boardgames"
 
 # Seconds. Generous: the slowest run is that under sanitizers on a busy machine.
