@@ -266,7 +266,7 @@ int cam_chunked_gather(cam_chunked *decoder, char *buf, size_t len, size_t *cons
         cam_slice data;
         int result = cam_chunked_decode(decoder, buf + *consumed, len - *consumed, &used, &data);
         *consumed += used;
-        if (result != CAM_CHUNKED_DATA) {
+        if (data.len == 0) { /* exactly when the result is not CAM_CHUNKED_DATA */
             return result;
         }
         if (data.ptr != buf + *written) {
