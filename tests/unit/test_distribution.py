@@ -33,3 +33,19 @@ def test_extension_exports_its_init_function_alone() -> None:
     names = {line.split()[-1] for line in symbols if line and line.split()[-2] != "w"}
     # Sanitizers add theirs, which begin with two underscores.
     assert {name for name in names if not name.startswith("_")} == {"PyInit__core"}
+
+
+def test_every_c_file_is_built() -> None:
+    """A C source or C test that no meson.build names would be compiled by nobody."""
+    root = SOURCE.parents[1]
+    forgotten = []
+    for directory in (root / "csrc", root / "tests" / "c"):
+        for path in directory.rglob("*.c"):
+            build = next(
+                parent / "meson.build"
+                for parent in path.parents
+                if (parent / "meson.build").exists()
+            )
+            if path.stem.removeprefix("test_") not in build.read_text():
+                forgotten.append(str(path.relative_to(root)))
+    assert not forgotten, f"in no meson.build: {forgotten}"
