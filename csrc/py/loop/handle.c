@@ -231,10 +231,9 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
     PyObject *args = call_args(call);
     PyObject *result = NULL;
     if (args != NULL) {
-        PyObject *stack[] = {NULL,          (PyObject *)loop, exception, call->callback, args,
-                             call->context, (PyObject *)handle};
-        result = PyObject_VectorcallMethod(handle->state->str__report_callback_error, stack + 1,
-                                           6 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        result = PyObject_CallMethodObjArgs((PyObject *)loop,
+                                            handle->state->str__report_callback_error, exception,
+                                            call->callback, args, handle, NULL);
         Py_DECREF(args);
     }
     Py_DECREF(exception);

@@ -22,7 +22,6 @@ from camshaft import _core
 from camshaft.loop.transport import StreamTransport
 
 if TYPE_CHECKING:
-    import contextvars
     import socket
     import ssl
 
@@ -144,10 +143,9 @@ class EventLoop(_core.Loop, _PythonHalf):
         exception: BaseException,
         callback: Callable[..., object],
         args: tuple[Any, ...],
-        callback_context: contextvars.Context,
         handle: _core.Handle,
     ) -> None:
-        """Pass what a callback raised to the exception handler, in the callback's context."""
+        """Pass what a callback raised to the exception handler."""
         source = _format_helpers._format_callback_source(callback, args)
         context: dict[str, Any] = {
             "message": f"Exception in callback {source}",
@@ -156,7 +154,7 @@ class EventLoop(_core.Loop, _PythonHalf):
         }
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
-        callback_context.run(self.call_exception_handler, context)
+        self.call_exception_handler(context)
 
     def _report_slow(self, handle: _core.Handle, seconds: float) -> None:
         """Debug mode: warn of a callback that took longer than slow_callback_duration."""
