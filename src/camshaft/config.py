@@ -297,7 +297,7 @@ class Config:
         if path is None:
             return None
         try:
-            factory = import_from_string(path)
+            factory = import_from_string(path, example="new_event_loop")
         except (ImportStringError, ImportError) as error:
             if self.loop in LOOPS:
                 reason = f"{_reason(error)} Is it installed? (pip install {self.loop})"

@@ -8,9 +8,10 @@ class ImportStringError(Exception):
     """An import string is malformed, or names a module or attribute that does not exist."""
 
 
-def import_from_string(text: str) -> object:
+def import_from_string(text: str, example: str = "app") -> object:
     """Return the object that `package.module:attribute.attribute` names.
 
+    `example` is the attribute to name to a user who gave none.
     Raises ImportStringError for the user's own mistakes. What the module itself raises while
     it is imported goes through, a ModuleNotFoundError for another module included: its
     traceback is what the user needs.
@@ -19,7 +20,7 @@ def import_from_string(text: str) -> object:
     if not module_name or not attributes:
         raise ImportStringError(
             f'Import string "{text}" must be in format "<module>:<attribute>", '
-            f'for example "{module_name or "main"}:{attributes or "app"}".'
+            f'for example "{module_name or "main"}:{attributes or example}".'
         )
     try:
         found: object = importlib.import_module(module_name)

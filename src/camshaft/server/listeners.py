@@ -15,7 +15,7 @@ class ListenError(Exception):
 
 
 def _fail(what: str, error: OSError, hint: str = "") -> ListenError:
-    reason = (error.strerror or str(error)).lower()
+    reason = error.strerror.lower() if error.strerror else str(error)
     number = f"[Errno {error.errno}] " if error.errno is not None else ""
     return ListenError(f"{number}Cannot listen on {what}: {reason}{hint}.")
 

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: MIT
+"""The settings: their defaults, what is refused, and what they lead to."""
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import camshaft
+from camshaft.application import Receive, Scope, Send
+from camshaft.config import Config
+from camshaft.logging import LOGGING_CONFIG, AccessFormatter, DefaultFormatter
+from camshaft.unsupported import UNSUPPORTED, ConfigError
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
+
+
+def refused(message: str, **settings: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(app, **settings)
+    assert str(caught.value) == message
+    assert caught.value.setting in settings
+
+
+def test_defaults() -> None:
+    config = Config(app)
+    assert (config.host, config.port, config.uds, config.fd) == ("127.0.0.1", 8000, None, None)
+    assert (config.backlog, config.timeout_keep_alive) == (2048, 5)
+    assert config.timeout_graceful_shutdown is None
+    assert (config.server_header, config.date_header, config.access_log) == (True, True, True)
+    assert (config.root_path, config.headers, config.lifespan) == ("", [], "auto")
+
+
+# The parameters of uvicorn.Config in its release 0.54.
+UVICORN_054 = {
+    *("app", "host", "port", "uds", "fd", "loop", "http", "http2", "ws", "ws_max_size"),
+    *("ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"),
+    *("lifespan", "env_file", "log_config", "log_level", "access_log", "use_colors"),
+    *("interface", "reload", "reload_dirs", "reload_delay", "reload_includes"),
+    *("reload_excludes", "workers", "proxy_headers", "server_header", "date_header"),
+    *("forwarded_allow_ips", "root_path", "limit_concurrency", "limit_max_requests"),
+    *("limit_max_requests_jitter", "backlog", "timeout_keep_alive", "timeout_notify"),
+    *("timeout_graceful_shutdown", "timeout_worker_healthcheck", "callback_notify"),
+    *("ssl_keyfile", "ssl_certfile", "ssl_keyfile_password", "ssl_version"),
+    *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers", "ssl_context_factory", "headers"),
+    *("factory", "h11_max_incomplete_event_size", "reset_contextvars"),
+}
+
+
+def test_every_setting_of_uvicorn_is_known() -> None:
+    ours = set(inspect.signature(Config.__init__).parameters) - {"self", "later"}
+    assert ours | set(UNSUPPORTED) == UVICORN_054
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_is_not_supported_may_be_off(name: str) -> None:
+    for value in UNSUPPORTED[name][0]:
+        Config(app, **{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(set(UNSUPPORTED) - {"ws_per_message_deflate"}))
+def test_what_is_not_supported_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(app, **{name: "something"})
+    assert caught.value.setting == name
+    line = str(caught.value)
+    assert line.startswith("--")
+    assert line.endswith(".")
+    assert "\n" not in line
+
+
+def test_refusals_say_what_was_asked_for() -> None:
+    refused(
+        "--workers 2: more than one worker is not supported yet; "
+        "run one camshaft per port behind a proxy.",
+        workers=2,
+    )
+    refused(
+        "--reload: reloading is not supported yet; "
+        "restart camshaft, or run uvicorn while developing.",
+        reload=True,
+    )
+    refused(
+        "--ssl-keyfile-password: TLS is not supported yet; let a proxy such as nginx terminate it.",
+        ssl_keyfile_password="secret",
+    )
+
+
+def test_what_is_no_setting() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        Config(app, colour="red")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"port": -1}, "--port -1: a port is from 0 to 65535."),
+        ({"port": 65536}, "--port 65536: a port is from 0 to 65535."),
+        ({"backlog": -1}, "--backlog -1: a backlog cannot be negative."),
+        ({"timeout_keep_alive": -1}, "--timeout-keep-alive -1: a time cannot be negative."),
+        (
+            {"timeout_graceful_shutdown": -0.5},
+            "--timeout-graceful-shutdown -0.5: a time cannot be negative.",
+        ),
+        (
+            {"http": "httptools"},
+            "--http httptools: camshaft has one HTTP implementation; use auto or camshaft.",
+        ),
+        ({"lifespan": "maybe"}, "--lifespan maybe: one of auto, on, off."),
+        ({"interface": "asgi4"}, "--interface asgi4: one of auto, asgi3, asgi2, wsgi."),
+        (
+            {"log_level": "loud"},
+            "--log-level loud: one of critical, error, warning, info, debug, trace.",
+        ),
+        (
+            {"interface": "wsgi"},
+            "--interface wsgi: WSGI is not supported yet; "
+            "wrap the application in a2wsgi.WSGIMiddleware.",
+        ),
+        ({"headers": [("one",)]}, "--header one: a header is given as Name:Value."),
+        (
+            {"headers": [("a b", "c")]},
+            "--header 'a b:c': this is no header name (RFC 9110, 5.1).",
+        ),
+        (
+            {"headers": [("a", "b\r\nc: d")]},
+            "--header 'a:b\\r\\nc: d': this is no header value (RFC 9110, 5.5).",
+        ),
+    ],
+)
+def test_values_without_a_meaning(settings: dict[str, Any], message: str) -> None:
+    refused(message, **settings)
+
+
+def test_headers_are_encoded() -> None:
+    config = Config(app, headers=[("X-One", " 1 "), ("Server", "caf\xe9")])
+    assert config.encoded_headers == [(b"x-one", b"1"), (b"server", b"caf\xe9")]
+
+
+def test_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "1")
+    Config(app)
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    with pytest.raises(ConfigError) as caught:
+        Config(app)
+    assert str(caught.value) == (
+        "--workers 4: WEB_CONCURRENCY asks for it, and more than one worker is not supported yet; "
+        "run one camshaft per port behind a proxy."
+    )
+    # What is given goes before the environment.
+    Config(app, workers=1)
+    monkeypatch.setenv("WEB_CONCURRENCY", "many")
+    with pytest.raises(ConfigError, match=r"^--workers many: WEB_CONCURRENCY is no number\.$"):
+        Config(app)
+
+
+def test_forwarded_allow_ips_is_not_silently_ignored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    Config(app, log_config=None)
+    assert "FORWARDED_ALLOW_IPS has no effect" in caplog.text
+
+
+def test_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "settings.env"
+    path.write_text("CAMSHAFT_UNIT_TEST=from a file\nWEB_CONCURRENCY=3\n")
+    monkeypatch.setenv("CAMSHAFT_UNIT_TEST", "")
+    monkeypatch.delenv("CAMSHAFT_UNIT_TEST")
+    monkeypatch.setenv("WEB_CONCURRENCY", "1")
+    Config(app, env_file=path)
+    assert os.environ["CAMSHAFT_UNIT_TEST"] == "from a file"
+    assert os.environ["WEB_CONCURRENCY"] == "1"
+
+
+def test_env_file_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "settings.env"
+    refused(f"--env-file {path}: No such file or directory.", env_file=str(path))
+    path.write_text("A=1\n!\n")
+    refused(f"--env-file {path}: line 2 is not NAME=value.", env_file=str(path))
+
+
+def formatter_of(name: str) -> logging.Formatter | None:
+    return logging.getLogger(name).handlers[0].formatter
+
+
+def test_logging_by_default() -> None:
+    Config(app)
+    assert isinstance(formatter_of("uvicorn"), DefaultFormatter)
+    assert isinstance(formatter_of("uvicorn.access"), AccessFormatter)
+    assert logging.getLogger("uvicorn.error").getEffectiveLevel() == logging.INFO
+
+
+@pytest.mark.parametrize("level", ["warning", "WARNING", logging.WARNING])
+def test_log_level(level: str | int) -> None:
+    Config(app, log_level=level)
+    for name in ("uvicorn.error", "uvicorn.access"):
+        assert logging.getLogger(name).level == logging.WARNING
+
+
+def test_no_access_log() -> None:
+    Config(app, access_log=False)
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+@pytest.mark.parametrize("use_colors", [True, False])
+def test_use_colors(use_colors: bool) -> None:
+    Config(app, use_colors=use_colors)
+    for name in ("uvicorn", "uvicorn.access"):
+        formatter = formatter_of(name)
+        assert isinstance(formatter, DefaultFormatter | AccessFormatter)
+        assert formatter.use_colors is use_colors
+    assert LOGGING_CONFIG["formatters"]["default"]["use_colors"] is None
+
+
+def uvicorn_style_config() -> dict[str, Any]:
+    """What people have written for uvicorn."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "default": {"()": "uvicorn.logging.DefaultFormatter", "fmt": "%(levelprefix)s"},
+            "access": {"()": "uvicorn.logging.AccessFormatter", "fmt": "%(request_line)s"},
+        },
+        "handlers": {
+            "default": {"class": "logging.StreamHandler", "formatter": "default"},
+            "access": {"class": "logging.StreamHandler", "formatter": "access"},
+        },
+        "loggers": {
+            "uvicorn": {"handlers": ["default"], "level": "DEBUG"},
+            "uvicorn.access": {"handlers": ["access"], "level": "INFO"},
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", ["dict", "json", "path"])
+def test_log_config_written_for_uvicorn(kind: str, tmp_path: Path) -> None:
+    given: Any = uvicorn_style_config()
+    if kind != "dict":
+        path = tmp_path / "log.json"
+        path.write_text(json.dumps(given))
+        given = str(path) if kind == "json" else path
+    Config(app, log_config=given)
+    assert type(formatter_of("uvicorn")) is DefaultFormatter
+    assert type(formatter_of("uvicorn.access")) is AccessFormatter
+    assert logging.getLogger("uvicorn").level == logging.DEBUG
+    if kind == "dict":
+        assert given == uvicorn_style_config(), "the caller's dict was changed"
+
+
+def test_log_config_in_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "log.yaml"
+    # JSON is YAML too.
+    path.write_text(json.dumps(uvicorn_style_config()))
+    try:
+        import yaml  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
+    except ImportError:
+        refused(
+            f"--log-config {path}: a YAML file needs PyYAML: pip install pyyaml.",
+            log_config=str(path),
+        )
+    else:
+        Config(app, log_config=str(path))
+        assert type(formatter_of("uvicorn")) is DefaultFormatter
+
+
+def test_log_config_in_ini(tmp_path: Path) -> None:
+    path = tmp_path / "log.ini"
+    path.write_text(
+        "[loggers]\nkeys=root,server\n[handlers]\nkeys=all\n[formatters]\nkeys=plain\n"
+        "[logger_root]\nhandlers=\nlevel=NOTSET\n"
+        "[logger_server]\nqualname=uvicorn\nhandlers=all\nlevel=ERROR\n"
+        "[handler_all]\nclass=StreamHandler\nargs=()\nformatter=plain\n"
+        "[formatter_plain]\nformat=%(message)s\n"
+    )
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        Config(app, log_config=str(path))
+        assert logging.getLogger("uvicorn").level == logging.ERROR
+    finally:
+        root.handlers[:], root.level = handlers, level
+
+
+def test_log_config_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=rf"^--log-config {path}: Expecting property name"):
+        Config(app, log_config=str(path))
+    path.write_text('{"version": 1, "formatters": {"a": {"()": "no_such_module.Formatter"}}}')
+    with pytest.raises(ConfigError) as caught:
+        Config(app, log_config=str(path))
+    assert "Unable to configure formatter 'a'" in str(caught.value)
+    assert "no_such_module" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_load() -> None:
+    config = Config(app)
+    config.load()
+    assert config.loaded
+    assert config.loaded_app is app
+    assert (config.interface, config.asgi_version) == ("asgi3", "3.0")
+
+
+def test_load_asgi2() -> None:
+    config = Config(lambda scope: app)
+    config.load()
+    assert (config.interface, config.asgi_version) == ("asgi2", "2.0")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("no_such_module:app", 'Error loading ASGI app. Could not import module "no_such_module".'),
+        ("os:nope", 'Error loading ASGI app. Attribute "nope" not found in module "os".'),
+        ("os:sep", "Error loading ASGI app. A str object is not callable."),
+    ],
+)
+def test_no_application(given: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(given, log_config=None)
+    with pytest.raises(SystemExit) as caught:
+        config.load()
+    assert caught.value.code == 3
+    assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_loops() -> None:
+    assert Config(app).get_loop_factory() is camshaft.new_event_loop
+    assert Config(app, loop="camshaft").get_loop_factory() is camshaft.new_event_loop
+    assert Config(app, loop="asyncio").get_loop_factory() is asyncio.SelectorEventLoop
+    assert Config(app, loop="none").get_loop_factory() is None
+    assert Config(app, loop="asyncio:new_event_loop").get_loop_factory() is asyncio.new_event_loop
+    assert Config(app, loop=asyncio.new_event_loop).get_loop_factory() is asyncio.new_event_loop
+
+
+@pytest.mark.parametrize(
+    ("loop", "message"),
+    [
+        ("os:nope", 'Error loading event loop os:nope. Attribute "nope" not found in module "os".'),
+        ("os:sep", "Error loading event loop os:sep. It is not callable."),
+        (
+            "fastest",
+            'Error loading event loop fastest. Import string "fastest" must be in format '
+            '"<module>:<attribute>", for example "fastest:new_event_loop".',
+        ),
+    ],
+)
+def test_no_loop(loop: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(app, loop=loop, log_config=None)
+    with pytest.raises(SystemExit) as caught:
+        config.get_loop_factory()
+    assert caught.value.code == 3
+    assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_a_loop_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+    with pytest.raises(SystemExit) as caught:
+        Config(app, loop="uvloop", log_config=None).get_loop_factory()
+    assert caught.value.code == 3
+    assert "Is it installed? (pip install uvloop)" in caplog.text

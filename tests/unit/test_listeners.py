@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Listening sockets, and what is said when there can be none."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import camshaft
+from camshaft.config import Config
+from camshaft.server.listeners import ListenError, describe, open_sockets
+
+
+async def app(*_: Any) -> None:
+    pass
+
+
+def opened(**settings: Any) -> tuple[list[socket.socket], str]:
+    """The sockets for these settings, closed, and where they are said to be."""
+    config = Config(app, log_config=None, **settings)
+    sockets = camshaft.run(open_sockets(config))
+    try:
+        where, arguments = describe(config, sockets)
+        return sockets, where % arguments
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def failure(**settings: Any) -> str:
+    with pytest.raises(ListenError) as caught:
+        opened(**settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_host_and_port() -> None:
+    config = Config(app, port=0, log_config=None)
+    (sock,) = camshaft.run(open_sockets(config))
+    with sock:
+        port = sock.getsockname()[1]
+        assert port > 0
+        assert sock.family == socket.AF_INET
+        where, arguments = describe(config, [sock])
+        assert where % arguments == f"http://127.0.0.1:{port}"
+
+
+def test_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    sockets, where = opened(host="::1", port=0)
+    assert [sock.family for sock in sockets] == [socket.AF_INET6]
+    assert where.startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize("host", [None, ""])
+def test_every_interface_has_one_port(host: str | None) -> None:
+    config = Config(app, host=host, port=0, log_config=None)
+    sockets = camshaft.run(open_sockets(config))
+    try:
+        assert {sock.getsockname()[0] for sock in sockets} <= {"0.0.0.0", "::"}
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        where, arguments = describe(config, sockets)
+        assert where % arguments == f"http://0.0.0.0:{sockets[0].getsockname()[1]}"
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert failure(port=port) == (
+            f"[Errno 98] Cannot listen on 127.0.0.1:{port}: address already in use; "
+            "--port chooses another."
+        )
+
+
+def test_permission_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for port 80 without privileges, which those who run tests may have."""
+
+    class Unprivileged(socket.socket):
+        def bind(self, _: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("camshaft.server.listeners.socket.socket", Unprivileged)
+    assert failure(port=80) == (
+        "[Errno 13] Cannot listen on 127.0.0.1:80: permission denied; "
+        "ports below 1024 need privileges, --port chooses another."
+    )
+
+
+def test_unknown_host() -> None:
+    message = failure(host="no such host", port=0)
+    assert message.endswith("; see --host.")
+    assert "Cannot listen on no such host:0: " in message
+
+
+def test_address_of_another_machine() -> None:
+    # TEST-NET-1 of RFC 5737: nobody's.
+    assert "Cannot listen on 192.0.2.1:0: " in failure(host="192.0.2.1", port=0)
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    _, where = opened(uds=path)
+    assert where == f"unix socket {path}"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o666
+
+
+def test_unix_socket_that_was_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    opened(uds=path)
+    os.chmod(path, 0o600)
+    opened(uds=path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_unix_socket_in_place_of_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    assert failure(uds=str(path)) == (
+        f"Cannot listen on unix socket {path}: another file is there."
+    )
+    assert path.read_text() == "precious"
+
+
+def test_unix_socket_in_no_directory(tmp_path: Path) -> None:
+    path = f"{tmp_path}/none/socket"
+    assert failure(uds=path) == (
+        f"[Errno 2] Cannot listen on unix socket {path}: no such file or directory."
+    )
+
+
+def test_unix_socket_with_a_long_path(tmp_path: Path) -> None:
+    path = f"{tmp_path}/{'x' * 120}"
+    assert failure(uds=path) == f"Cannot listen on unix socket {path}: AF_UNIX path too long."
+
+
+def test_descriptor() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        name = inherited.getsockname()
+        _, where = opened(fd=inherited.fileno())
+        assert where == f"socket {name}"
+        # Ours was a copy.
+        assert inherited.getsockname() == name
+
+
+def test_descriptor_that_cannot_be_used(tmp_path: Path) -> None:
+    with open(tmp_path / "file", "wb") as file:
+        number = file.fileno()
+        assert failure(fd=number) == (
+            f"[Errno 88] Cannot listen on file descriptor {number}: "
+            "socket operation on non-socket; --fd takes that of a socket."
+        )
+    assert failure(fd=10**6) == (
+        "[Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor."
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        assert failure(fd=datagrams.fileno()) == (
+            f"Cannot listen on file descriptor {datagrams.fileno()}: it is no stream socket."
+        )

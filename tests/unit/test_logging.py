@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Log lines and their colours."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from camshaft.logging import TRACE_LOG_LEVEL, AccessFormatter, DefaultFormatter
+
+DEFAULT = "%(levelprefix)s %(message)s"
+ACCESS = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
+LINE = '%s - "%s %s HTTP/%s" %d'
+REQUEST = ("127.0.0.1:5000", "GET", "/a%20b?c=d", "1.1")
+
+
+def record(message: str, *args: Any, level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
+    made = logging.LogRecord("uvicorn.error", level, __file__, 1, message, args, None)
+    made.__dict__.update(extra)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("level", "prefix", "color"),
+    [
+        (logging.DEBUG, "DEBUG:    ", 36),
+        (logging.INFO, "INFO:     ", 32),
+        (logging.WARNING, "WARNING:  ", 33),
+        (logging.ERROR, "ERROR:    ", 31),
+        (logging.CRITICAL, "CRITICAL: ", 91),
+    ],
+)
+def test_levels_are_a_column(level: int, prefix: str, color: int) -> None:
+    plain = DefaultFormatter(DEFAULT, use_colors=False)
+    assert plain.format(record("text", level=level)) == f"{prefix}text"
+    colored = DefaultFormatter(DEFAULT, use_colors=True)
+    name = prefix.rstrip(" :")
+    assert colored.format(record("text", level=level)) == (
+        f"\033[{color}m{name}\033[0m{prefix.removeprefix(name)}text"
+    )
+
+
+def test_other_levels_have_no_color() -> None:
+    formatter = DefaultFormatter(DEFAULT, use_colors=True)
+    assert formatter.format(record("text", level=33)) == "Level 33: text"
+
+
+def test_trace_has_a_color() -> None:
+    formatter = DefaultFormatter(DEFAULT, use_colors=True)
+    assert formatter.format(record("text", level=TRACE_LOG_LEVEL)).startswith("\033[34m")
+
+
+def test_color_message_is_for_colors_alone() -> None:
+    entry = record("process %d", 7, color_message="process <%d>")
+    assert DefaultFormatter(DEFAULT, use_colors=False).format(entry).endswith("process 7")
+    assert DefaultFormatter(DEFAULT, use_colors=True).format(entry).endswith("process <7>")
+    # The record is another handler's too.
+    assert entry.msg == "process %d"
+    assert "levelprefix" not in entry.__dict__
+
+
+def test_colors_follow_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert DefaultFormatter(DEFAULT).use_colors
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert not DefaultFormatter(DEFAULT).use_colors
+
+
+def test_access_line() -> None:
+    formatter = AccessFormatter(ACCESS, use_colors=False)
+    entry = record(LINE, *REQUEST, 404)
+    expected = 'INFO:     127.0.0.1:5000 - "GET /a%20b?c=d HTTP/1.1" 404 Not Found'
+    assert formatter.format(entry) == expected
+
+
+def test_access_line_of_an_unregistered_status() -> None:
+    formatter = AccessFormatter(ACCESS, use_colors=False)
+    assert formatter.format(record(LINE, *REQUEST, 599)).endswith('HTTP/1.1" 599 ')
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (100, "\033[97m100 Continue\033[0m"),
+        (200, "\033[32m200 OK\033[0m"),
+        (301, "\033[33m301 Moved Permanently\033[0m"),
+        (404, "\033[31m404 Not Found\033[0m"),
+        (500, "\033[91m500 Internal Server Error\033[0m"),
+        (999, "999 "),
+    ],
+)
+def test_access_line_in_colors(status: int, shown: str) -> None:
+    formatter = AccessFormatter(ACCESS, use_colors=True)
+    line = formatter.format(record(LINE, *REQUEST, status))
+    assert line.endswith(f'"\033[1mGET /a%20b?c=d HTTP/1.1\033[0m" {shown}')

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""The command's options and environment, without a server."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import camshaft
+from camshaft.cli import main
+from camshaft.config import Config
+from camshaft.unsupported import UNSUPPORTED
+
+
+class Command:
+    """Runs the command and keeps what it would have served."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.app: object = None
+        self.settings: dict[str, Any] = {}
+        monkeypatch.setattr("camshaft.cli.serve", self._serve)
+
+    def _serve(self, app: object, *, app_dir: str, **settings: Any) -> None:
+        Config(app, log_config=None, **settings)
+        self.app, self.settings = app, {"app_dir": app_dir, **settings}
+
+    def __call__(self, *arguments: str, **environ: str) -> Result:
+        result = CliRunner().invoke(main, arguments, env=environ, prog_name="camshaft")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+    return Command(monkeypatch)
+
+
+def test_defaults_are_those_of_config(command: Command) -> None:
+    assert command("main:app").exit_code == 0
+    assert command.app == "main:app"
+    defaults = Config(lambda: None, log_config=None)
+    for name, value in command.settings.items():
+        if name in UNSUPPORTED:
+            assert value in UNSUPPORTED[name][0], name
+        elif name != "app_dir":
+            assert value == getattr(defaults, name), name
+
+
+def test_options(command: Command) -> None:
+    arguments = (
+        "main:app --host 0.0.0.0 --port 80 --uds /run/x --fd 3 --workers 1 --loop asyncio "
+        "--http camshaft --root-path /api --log-level warning --no-access-log --lifespan on "
+        "--factory --app-dir src --timeout-keep-alive 7 --timeout-graceful-shutdown 8 "
+        "--interface asgi3 --no-use-colors --no-server-header --no-date-header --backlog 9 "
+        "--header X-A:1 --header X-B:2:3 --reset-contextvars --no-proxy-headers --ws none"
+    )
+    result = command(*arguments.split())
+    assert result.exit_code == 0, result.output
+    expected = {
+        "host": "0.0.0.0",
+        "port": 80,
+        "uds": "/run/x",
+        "fd": 3,
+        "loop": "asyncio",
+        "http": "camshaft",
+        "root_path": "/api",
+        "log_level": "warning",
+        "access_log": False,
+        "lifespan": "on",
+        "factory": True,
+        "app_dir": "src",
+        "timeout_keep_alive": 7,
+        "timeout_graceful_shutdown": 8,
+        "interface": "asgi3",
+        "use_colors": False,
+        "server_header": False,
+        "date_header": False,
+        "backlog": 9,
+        "headers": [("X-A", "1"), ("X-B", "2:3")],
+        "reset_contextvars": True,
+    }
+    assert {name: command.settings[name] for name in expected} == expected
+
+
+def test_environment(command: Command) -> None:
+    assert command(CAMSHAFT_APP="main:app", CAMSHAFT_PORT="81").exit_code == 0
+    assert (command.app, command.settings["port"]) == ("main:app", 81)
+    assert command(UVICORN_APP="main:app", UVICORN_ACCESS_LOG="false").exit_code == 0
+    assert (command.app, command.settings["access_log"]) == ("main:app", False)
+
+
+def test_environment_of_camshaft_goes_first_and_options_before_it(command: Command) -> None:
+    environ = {"UVICORN_PORT": "82", "CAMSHAFT_PORT": "83"}
+    command("main:app", **environ)
+    assert command.settings["port"] == 83
+    command("main:app", "--port", "84", **environ)
+    assert command.settings["port"] == 84
+
+
+def test_headers_from_the_environment(command: Command) -> None:
+    command("main:app", CAMSHAFT_HEADERS="X-A:1 X-B:2")
+    assert command.settings["headers"] == [("X-A", "1"), ("X-B", "2")]
+
+
+def test_refusal_is_one_line(command: Command) -> None:
+    result = command("main:app", "--workers", "2")
+    assert result.exit_code == 2
+    assert result.output == (
+        "Error: --workers 2: more than one worker is not supported yet; "
+        "run one camshaft per port behind a proxy.\n"
+    )
+
+
+def test_refusal_names_the_variable(command: Command) -> None:
+    result = command("main:app", UVICORN_HTTP="httptools")
+    assert result.exit_code == 2
+    assert result.output == (
+        "Error: --http httptools: camshaft has one HTTP implementation; use auto or camshaft. "
+        "(It is set by UVICORN_HTTP.)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--reload",
+        "--reload-dir .",
+        "--reload-include *.html",
+        "--reload-exclude *.txt",
+        "--reload-delay 1",
+        "--workers 2",
+        "--http h11",
+        "--http2",
+        "--ws websockets",
+        "--ws-max-size 1",
+        "--ws-max-queue 1",
+        "--ws-ping-interval 1",
+        "--ws-ping-timeout 1",
+        "--interface wsgi",
+        "--proxy-headers",
+        "--forwarded-allow-ips *",
+        "--limit-concurrency 1",
+        "--limit-max-requests 1",
+        "--limit-max-requests-jitter 1",
+        "--timeout-worker-healthcheck 1",
+        "--ssl-keyfile a",
+        "--ssl-certfile a",
+        "--ssl-keyfile-password a",
+        "--ssl-version 2",
+        "--ssl-cert-reqs 1",
+        "--ssl-ca-certs a",
+        "--ssl-ciphers a",
+        "--h11-max-incomplete-event-size 1",
+        "--header colonless",
+        "--port -1",
+    ],
+)
+def test_refused(arguments: str, command: Command) -> None:
+    result = command("main:app", *arguments.split())
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"Error: {arguments.split()[0]}\b.*: .*\.\n", result.output)
+    assert command.app is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["main:app", "--port", "http"],
+        ["main:app", "--no-such-option"],
+        ["main:app", "--lifespan", "maybe"],
+        ["main:app", "--log-config", "no-such-file.ini"],
+        ["main:app", "--env-file", "no-such-file.env"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], command: Command) -> None:
+    result = command(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: camshaft [OPTIONS] APP" in result.output
+
+
+def test_bad_log_config(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camshaft.cli.serve", lambda app, app_dir, **rest: Config(app, **rest))
+    path = tmp_path / "log.json"
+    path.write_text("{}")
+    result = command("main:app", "--log-config", str(path))
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"Error: --log-config {path}: .*\.\n", result.output)
+
+
+def test_version(command: Command) -> None:
+    result = command("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        rf"Running camshaft {re.escape(camshaft.__version__)} with \w+ [\w.+]+ on Linux\n",
+        result.output,
+    )
+
+
+def test_help_has_the_options_of_uvicorn_in_its_order(command: Command) -> None:
+    shown = re.findall(r"^  --([a-z0-9-]+)", command("--help").output, re.MULTILINE)
+    assert shown == UVICORN_054.split()
+
+
+UVICORN_054 = """
+host port uds fd reload reload-dir reload-include reload-exclude reload-delay workers loop http
+http2 ws ws-max-size ws-max-queue ws-ping-interval ws-ping-timeout ws-per-message-deflate lifespan
+interface env-file log-config log-level access-log use-colors proxy-headers server-header
+date-header forwarded-allow-ips root-path limit-concurrency backlog limit-max-requests
+limit-max-requests-jitter timeout-keep-alive timeout-graceful-shutdown timeout-worker-healthcheck
+ssl-keyfile ssl-certfile ssl-keyfile-password ssl-version ssl-cert-reqs ssl-ca-certs ssl-ciphers
+header version app-dir h11-max-incomplete-event-size reset-contextvars factory help
+"""
