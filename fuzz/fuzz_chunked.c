@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chunked bodies from anywhere.
+ *
+ * The first byte of an input chooses the limits and the cuts. Beyond what the sanitizers see, an
+ * input fails when the outcome depends on the cuts or on which of the two functions decodes, or
+ * when a body that is accepted is not one by a second, plain reading of the grammar.
+ */
+#include <stdbool.h>
+
+#include "fuzz.h"
+#include "http/chars.h"
+#include "http/chunked.h"
+
+static const cam_chunked_limits limits_of[] = {{4096, 8192}, {8, 16}};
+
+typedef struct decoded {
+    int result;
+    size_t used;
+    char *data;
+    size_t len;
+} decoded;
+
+/* Takes pieces of at most `step` bytes, by gather or by decode. */
+static void decode(decoded *out, const char *input, size_t size, size_t step, bool gather,
+                   const cam_chunked_limits *limits) {
+    cam_chunked decoder;
+    cam_chunked_init(&decoder, limits);
+    *out = (decoded){.result = CAM_CHUNKED_MORE, .data = fuzz_copy(input, size)};
+    for (size_t at = 0; at < size && out->result == CAM_CHUNKED_MORE;) {
+        size_t len = size - at < step ? size - at : step;
+        char *piece = fuzz_copy(input + at, len);
+        size_t used = 0;
+        if (gather) {
+            size_t written;
+            out->result = cam_chunked_gather(&decoder, piece, len, &used, &written);
+            REQUIRE(written <= used && used <= len);
+            memcpy(out->data + out->len, piece, written);
+            out->len += written;
+        } else {
+            size_t consumed;
+            cam_slice data;
+            do {
+                out->result =
+                    cam_chunked_decode(&decoder, piece + used, len - used, &consumed, &data);
+                REQUIRE(consumed <= len - used);
+                REQUIRE((out->result == CAM_CHUNKED_DATA) == (data.len > 0));
+                if (data.len > 0) {
+                    REQUIRE(data.ptr >= piece + used &&
+                            data.ptr + data.len == piece + used + consumed);
+                    memcpy(out->data + out->len, data.ptr, data.len);
+                    out->len += data.len;
+                }
+                used += consumed;
+            } while (out->result == CAM_CHUNKED_DATA);
+        }
+        REQUIRE(out->result != CAM_CHUNKED_MORE || used == len);
+        out->used += used;
+        at += used;
+        free(piece);
+    }
+}
+
+/* Reads an accepted body again, line by line, and compares its data. */
+static void check_body(const decoded *out, const char *input) {
+    const char *at = input;
+    const char *end = input + out->used;
+    size_t len = 0;
+    for (;;) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        REQUIRE(line_end != NULL && line_end > at && line_end[-1] == '\r');
+        char digits[17] = {0};
+        size_t count = 0;
+        while (count < 16 && cam_char_is(at[count], CAM_CHAR_HEX)) {
+            digits[count] = at[count];
+            count++;
+        }
+        REQUIRE(count > 0);
+        size_t size = (size_t)strtoull(digits, NULL, 16);
+        at = line_end + 1;
+        if (size == 0) {
+            break;
+        }
+        REQUIRE(size <= (size_t)(end - at) && size <= out->len - len);
+        REQUIRE(memcmp(out->data + len, at, size) == 0);
+        len += size;
+        at += size;
+        REQUIRE(end - at > 2 && at[0] == '\r' && at[1] == '\n');
+        at += 2;
+    }
+    REQUIRE(len == out->len);
+    while (at[0] != '\r') { /* trailer lines */
+        at = memchr(at, '\n', (size_t)(end - at));
+        REQUIRE(at != NULL && at[-1] == '\r' && ++at < end);
+    }
+    REQUIRE(end - at == 2 && at[1] == '\n');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
+    if (size == 0) {
+        return 0;
+    }
+    const cam_chunked_limits *limits = &limits_of[input[0] & 1];
+    size_t step = (size_t)(input[0] >> 1) + 1;
+    const char *bytes = (const char *)input + 1;
+    decoded whole;
+    decode(&whole, bytes, size - 1, size, false, limits);
+    for (int way = 0; way < 3; way++) {
+        decoded other;
+        decode(&other, bytes, size - 1, way < 2 ? step : size, way > 0, limits);
+        REQUIRE(whole.result == other.result && whole.len == other.len);
+        REQUIRE(whole.result < 0 || whole.used == other.used);
+        REQUIRE(memcmp(whole.data, other.data, whole.len) == 0);
+        free(other.data);
+    }
+    if (whole.result == CAM_CHUNKED_DONE) {
+        check_body(&whole, bytes);
+    }
+    free(whole.data);
+    return 0;
+}
