@@ -27,7 +27,33 @@
     X(_check_callback)                                                                             \
     X(_check_thread)                                                                               \
     X(_create_task_by_factory)                                                                     \
-    X(_report_slow)
+    X(_report_slow)                                                                                \
+    /* loop/stream*.c, loop/listener.c */                                                          \
+    X(connection_made)                                                                             \
+    X(connection_lost)                                                                             \
+    X(data_received)                                                                               \
+    X(eof_received)                                                                                \
+    X(get_buffer)                                                                                  \
+    X(buffer_updated)                                                                              \
+    X(pause_writing)                                                                               \
+    X(resume_writing)                                                                              \
+    X(transport)                                                                                   \
+    X(protocol)                                                                                    \
+    X(socket)                                                                                      \
+    X(sockname)                                                                                    \
+    X(peername)                                                                                    \
+    X(family)                                                                                      \
+    X(type)                                                                                        \
+    X(proto)                                                                                       \
+    X(fileno)                                                                                      \
+    X(close)                                                                                       \
+    X(create_future)                                                                               \
+    X(cancelled)                                                                                   \
+    X(done)                                                                                        \
+    X(set_result)                                                                                  \
+    X(set_exception)                                                                               \
+    X(_attach)                                                                                     \
+    X(_detach)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -47,7 +73,12 @@
     X(protocol_type)                                                                               \
     /* loop/stream.c, loop/listener.c */                                                           \
     X(stream_type)                                                                                 \
-    X(listener_type)
+    X(listener_type)                                                                               \
+    X(asyncio_logger)                                                                              \
+    X(buffered_protocol)                                                                           \
+    X(transport_socket)                                                                            \
+    X(socket_class)                                                                                \
+    X(sendfile_mode)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -65,6 +96,8 @@ typedef struct cam_state {
 int cam_protocol_exec(PyObject *module, cam_state *state);
 int cam_handle_exec(PyObject *module, cam_state *state);
 int cam_loop_exec(PyObject *module, cam_state *state);
+int cam_stream_exec(PyObject *module, cam_state *state);
+int cam_listener_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */
 void cam_handle_free_stock(cam_state *state);

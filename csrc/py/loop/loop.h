@@ -33,11 +33,13 @@ typedef struct CamReady {
 } CamReady;
 
 /* A descriptor watched by C code, embedded in the object that owns it (and the descriptor).
- * The owner must call CamLoop_UnwatchIo before it closes the descriptor or dies. */
+ * While anything is watched the loop holds a reference to the owner, as asyncio's selector does:
+ * a connection lives on though nobody holds its transport. The owner must call CamLoop_UnwatchIo
+ * before it closes the descriptor or dies, and hold a reference of its own round both calls. */
 typedef struct CamIo {
     int fd;
     uint32_t interest; /* CAM_POLL_* now asked of the poller; 0: not watched */
-    PyObject *owner;   /* borrowed: the embedding object */
+    PyObject *owner;   /* the embedding object; see above for who holds it */
     CamStep readable;  /* queued when ready; must check whether it still applies when it runs */
     CamStep writable;
 } CamIo;

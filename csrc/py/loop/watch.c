@@ -78,7 +78,19 @@ static int drop_handle(HandleObject *handle) {
     return status;
 }
 
+/* Takes the C owner out of a watch; returns the loop's reference to it, NULL when it had none. */
+static PyObject *forget_io(CamWatch *watch) {
+    CamIo *io = watch->io;
+    PyObject *owner = io->interest != 0 ? io->owner : NULL;
+    io->interest = 0;
+    watch->io = NULL;
+    return owner;
+}
+
 int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
+    if (loop->closed) {
+        return CamLoop_CheckUsable(loop);
+    }
     CamWatch *watch = watch_reserve(loop, io->fd);
     if (watch == NULL) {
         return -1;
@@ -87,17 +99,26 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     HandleObject *writer = watch->writer;
     watch->reader = NULL;
     watch->writer = NULL;
+    PyObject *former = NULL;
     if (watch->io != NULL && watch->io != io) {
         /* The number was closed behind its owner's back and opened again. */
-        watch->io->interest = 0;
+        former = forget_io(watch);
         (void)watch_update(loop, watch, io->fd, 0);
     }
     watch->io = io;
     int error = watch_update(loop, watch, io->fd, interest);
+    PyObject *unwatched = NULL;
     if (error == 0) {
+        if (io->interest == 0 && interest != 0) {
+            Py_INCREF(io->owner);
+        } else if (io->interest != 0 && interest == 0) {
+            unwatched = io->owner;
+        }
         io->interest = interest;
     }
     /* From here on user code may run and the table may move. */
+    Py_XDECREF(unwatched);
+    Py_XDECREF(former);
     if (drop_handle(reader) < 0 || drop_handle(writer) < 0) {
         return -1;
     }
@@ -110,8 +131,7 @@ void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io) {
         return;
     }
     (void)watch_update(loop, watch, io->fd, 0);
-    watch->io = NULL;
-    io->interest = 0;
+    Py_XDECREF(forget_io(watch)); /* not the last: the caller has one */
 }
 
 int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event) {
@@ -145,6 +165,10 @@ int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event) {
 
 int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg) {
     for (int fd = 0; fd < loop->watch_capacity; fd++) {
+        CamIo *io = loop->watches[fd].io;
+        if (io != NULL && io->interest != 0) {
+            Py_VISIT(io->owner);
+        }
         HandleObject *pair[] = {loop->watches[fd].reader, loop->watches[fd].writer};
         for (int i = 0; i < 2; i++) {
             Py_VISIT(pair[i]);
@@ -165,14 +189,16 @@ void CamWatch_Clear(LoopObject *loop) {
     loop->watches = NULL;
     loop->watch_capacity = 0;
     loop->watch_count = 0;
+    /* First those that the loop holds no reference to: they may die with what is dropped below. */
     for (int fd = 0; fd < capacity; fd++) {
-        CamWatch *watch = &watches[fd];
-        if (watch->io != NULL) {
-            watch->io->interest = 0;
-            watch->io = NULL;
+        if (watches[fd].io != NULL && watches[fd].io->interest == 0) {
+            watches[fd].io = NULL;
         }
     }
     for (int fd = 0; fd < capacity; fd++) {
+        if (watches[fd].io != NULL) {
+            Py_XDECREF(forget_io(&watches[fd]));
+        }
         HandleObject *pair[] = {watches[fd].reader, watches[fd].writer};
         for (int i = 0; i < 2; i++) {
             if (pair[i] != NULL) {

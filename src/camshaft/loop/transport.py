@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The stream transport: asyncio's own, until _core.Stream takes its place."""
+"""The stream transport, ``_core.Stream``: an ``asyncio.Transport`` written in C."""
 
-from asyncio import selector_events
-from typing import Any
+from camshaft._core import Stream as StreamTransport
 
-
-def StreamTransport(
-    loop: Any, sock: Any, protocol: Any, waiter: Any, extra: Any, server: Any
-) -> Any:
-    return selector_events._SelectorSocketTransport(loop, sock, protocol, waiter, extra, server)
+__all__ = ["StreamTransport"]

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Socket addresses: as the kernel gives them, and as Python's socket module shows them.
+ *
+ * Kept as the kernel's bytes and made into Python objects only when somebody asks, since most
+ * connections are never asked. No user code runs here.
+ */
+#ifndef CAM_LOOP_ADDRESS_H
+#define CAM_LOOP_ADDRESS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+typedef struct CamAddress {
+    socklen_t length; /* 0: not known */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+    };
+} CamAddress;
+
+/* Fills in the near or the far end's address of a socket; its length is 0 when there is none. */
+void CamAddress_OfNearEnd(CamAddress *address, int fd);
+void CamAddress_OfFarEnd(CamAddress *address, int fd);
+
+/* accept4 for a new non-blocking descriptor that programs run later do not inherit: the
+ * descriptor and the far end's address, or negative errno. */
+int CamAddress_Accept(CamAddress *far_end, int fd);
+
+/* True when CamAddress_ToPython knows the family. */
+bool CamAddress_IsKnownFamily(int family);
+
+/* What socket.getsockname() would return for it: (host, port), (host, port, flow, scope), a path
+ * or an abstract name's bytes; None when the length is 0. New reference; NULL with an exception. */
+PyObject *CamAddress_ToPython(const CamAddress *address);
+
+#endif

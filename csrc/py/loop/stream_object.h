@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stream transport's object and what its three files ask of each other: stream.c (life and
+ * methods), stream_read.c, stream_write.c.
+ *
+ * Life: made (connection_made, reading and the waiter each queued as a step) -> open -> closing
+ * (close() with unsent bytes) -> lost (connection_lost queued; `lost` is not 0) -> finished
+ * (connection_lost called, descriptor closed, references dropped, `loop` NULL).
+ *
+ * The descriptor has one owner: `socket` when there is one (given, or made for somebody who asked
+ * for it), closed by its close(); else the stream itself. It is taken out of the poller first.
+ * The loop holds a reference to the stream while it is watched or has bytes to flush, so that a
+ * connection lives without the user holding the transport; a transport that waits for nothing and
+ * that nobody holds is closed with a ResourceWarning, as asyncio does.
+ *
+ * Protocols in Python are called in `context`, entered for each call.
+ */
+#ifndef CAM_LOOP_STREAM_OBJECT_H
+#define CAM_LOOP_STREAM_OBJECT_H
+
+#include "state.h"
+#include "protocol.h"
+#include "loop/address.h"
+#include "loop/loop.h"
+
+#include <stdbool.h>
+
+/* Bytes that wait to be sent: kept (`keep`) or copied into `room`. */
+typedef struct CamChunk {
+    struct CamChunk *next;
+    const char *data; /* the first unsent byte */
+    size_t size;      /* unsent bytes */
+    size_t capacity;  /* of room; 0 when the bytes are another object's */
+    PyObject *keep;   /* strong: a bytes object; NULL for a copy */
+    char room[];
+} CamChunk;
+
+/* The type derives from asyncio.transports._FlowControlMixin, which loop.sendfile asks for and
+ * which is an asyncio.Transport. Its instances carry five slots. */
+enum { CAM_STREAM_BASE_SLOTS = 5 };
+
+typedef struct StreamObject {
+    PyObject_HEAD
+    PyObject *base_slots[CAM_STREAM_BASE_SLOTS]; /* asyncio's, unused: our attributes hide them */
+    cam_state *state;
+    LoopObject *loop;               /* strong; NULL before it is made and once finished */
+    PyObject *protocol;             /* strong; NULL with loop */
+    const CamProtocolTable *native; /* the protocol's, when it is written in C */
+    PyObject *context;              /* strong */
+    PyObject *server;               /* strong or NULL */
+    PyObject *socket;               /* strong or NULL: socket.socket that owns the descriptor */
+    PyObject *reason;               /* strong or NULL: what connection_lost will be given */
+    PyObject *empty_waiter;         /* strong or NULL: future of loop.sendfile */
+    PyObject *sendfile_compatible;  /* strong or NULL: set on this instance */
+    PyObject *extra; /* strong or NULL: dict behind get_extra_info, filled when asked */
+    PyObject *weakrefs;
+    CamIo io;
+    CamFlush flush;
+    CamChunk *first; /* unsent, oldest first */
+    CamChunk *last;
+    size_t unsent; /* sum of the chunks' sizes */
+    size_t high_water;
+    size_t low_water;
+    size_t bulk_size; /* bytes to read straight into a bytes object; 0: the hot buffer */
+    CamAddress near_end;
+    CamAddress far_end;
+    int shown_fd;     /* the descriptor's number, also after it was closed */
+    int reason_errno; /* connection_lost's OSError, when reason is NULL and this is not 0 */
+    unsigned lost;    /* not 0 once connection_lost is queued; counts writes after that */
+    bool buffered;    /* the protocol is an asyncio.BufferedProtocol */
+    bool closing;
+    bool paused;
+    bool at_eof;          /* the peer has ended its half */
+    bool eof_written;     /* write_eof() was called */
+    bool eof_sent;        /* and our half was shut down, all before it being sent */
+    bool protocol_paused; /* pause_writing() was called last */
+    bool finished;        /* connection_lost was called */
+} StreamObject;
+
+/* A new transport for a connected, non-blocking descriptor that accept gave. Takes the
+ * descriptor over when it succeeds, and only then. `server` may be NULL. Runs user code
+ * (server._attach). */
+PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end,
+                             PyObject *protocol, PyObject *server, PyObject *context);
+
+/* ---- stream.c ---- */
+
+/* Calls protocol.name(argument) (argument may be NULL) in the stream's context. */
+PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument);
+
+/* An exception came out of the protocol or the kernel: reports it (OSError only in debug mode)
+ * and closes the connection with it. 0, or -1 with KeyboardInterrupt or SystemExit. */
+int cam_stream_fatal(StreamObject *stream, const char *message);
+
+/* Reports the exception that is set with this transport and protocol. As cam_stream_fatal. */
+int cam_stream_report(StreamObject *stream, const char *message);
+
+/* Drops what is unsent and queues connection_lost. Takes no reference to reason (NULL: None).
+ * Nothing when it is queued already. 0, or -1 with an exception. */
+int cam_stream_force_close(StreamObject *stream, PyObject *reason);
+
+/* Sends what it can, then closes once all is sent. 0, or -1 with an exception. */
+int cam_stream_close(StreamObject *stream);
+
+/* Queues connection_lost; no more happens to this connection until then. */
+int cam_stream_lose(StreamObject *stream);
+
+/* Calls connection_lost and lets everything go; a CamStep. */
+int cam_stream_finish(LoopObject *loop, PyObject *owner);
+
+/* Changes what is watched. 0, or -1 with an exception. */
+int cam_stream_watch(StreamObject *stream, uint32_t interest);
+
+/* Debug mode: logs "<transport> text". Never fails. */
+void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exception);
+
+/* ---- stream_read.c ---- */
+
+int cam_stream_readable(LoopObject *loop, PyObject *owner);
+
+/* ---- stream_write.c ---- */
+
+int cam_stream_writable(LoopObject *loop, PyObject *owner);
+
+/* CamFlush.flush: sends what waits, unless the socket is known to be full. */
+void cam_stream_flush(PyObject *owner);
+
+/* Forgets what is unsent. Runs no user code. */
+void cam_stream_drop(StreamObject *stream);
+
+/* Counts a write to a lost connection and warns from the fifth on. True when it is lost. */
+bool cam_stream_is_write_lost(StreamObject *stream);
+
+/* Queue bytes and send them now or at the end of the turn; may call pause_writing. 0 or -1. */
+int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size);
+int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes);
+
+/* Queues one buffer (`bytes`, exactly that type, or when it is NULL a copy of data) without
+ * sending yet; cam_stream_queued follows after the last. */
+int cam_stream_queue(StreamObject *stream, PyObject *bytes, const char *data, size_t size);
+int cam_stream_queued(StreamObject *stream);
+
+/* Shuts our half down after write_eof() once nothing is unsent. 0, or -1 with OSError. */
+int cam_stream_send_eof(StreamObject *stream);
+
+/* pause_writing when more is unsent than the high-water mark, after an attempt to send it. */
+int cam_stream_maybe_pause(StreamObject *stream);
+
+#endif
