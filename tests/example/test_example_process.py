@@ -4,8 +4,10 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -106,6 +108,9 @@ def test_many_start_on_one_empty_database(databases: Databases) -> None:
         command, check=False, env=env, capture_output=True, text=True, timeout=START_LIMIT
     )
     assert done.stdout.strip() == str([12] * 8), done.stderr
+    if databases.kind == "sqlite":
+        with closing(sqlite3.connect(env["DATABASE_URL"].removeprefix("sqlite:///"))) as file:
+            assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_stopping_finishes_the_request_in_progress(tmp_path: Path) -> None:

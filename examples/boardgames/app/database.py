@@ -4,13 +4,16 @@
 SQLite through aiosqlite is the embedded default; a PostgreSQL URL switches to asyncpg.
 """
 
+import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from fastapi import Depends, Request
 from sqlalchemy import URL, event, func, insert, make_url, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -24,6 +27,8 @@ from .seed import GAMES
 
 # Any constant will do, as long as every process of this application uses the same one.
 SCHEMA_LOCK = 0x626F617264
+
+SQLITE_WAIT = 30  # seconds for somebody else's write to end
 
 # Schemes that people and hosting platforms write, and the asyncio driver each one means here.
 DRIVERS = {
@@ -93,14 +98,29 @@ class Database:
 
 
 def configure_sqlite(connection: Any, record: object) -> None:
-    """Prepare a new SQLite connection: readers beside one writer, waiting instead of failing."""
+    """Prepare a new SQLite connection: writers wait for one another, foreign keys count."""
     cursor = connection.cursor()
-    # The wait comes first: switching a new file to WAL needs a lock already.
-    cursor.execute("PRAGMA busy_timeout = 30000")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_WAIT * 1000}")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+async def use_wal(engine: AsyncEngine) -> None:
+    """Put the SQLite file into WAL mode, where readers go on beside the one writer.
+
+    The mode stays with the file. SQLite does not wait for the busy timeout here when somebody
+    else is switching too, for then both would: whoever is refused tries again.
+    """
+    async with engine.connect() as connection, asyncio.timeout(SQLITE_WAIT):
+        while True:
+            try:
+                await connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                return
+            except OperationalError as exc:
+                if getattr(exc.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+                    raise
+            await asyncio.sleep(0.01)
 
 
 async def lock_schema(connection: AsyncConnection) -> None:
@@ -117,6 +137,8 @@ async def lock_schema(connection: AsyncConnection) -> None:
 
 async def init_db(database: Database) -> int:
     """Create missing tables, fill an empty one, and return how many games there are."""
+    if database.dialect == "sqlite":
+        await use_wal(database.engine)
     async with database.engine.begin() as connection:
         await lock_schema(connection)
         await connection.run_sync(Base.metadata.create_all)
