@@ -345,6 +345,25 @@ static void test_limits_before_the_end(void) {
     free(text);
 }
 
+/* Fewer bytes or tighter limits than in the call before break the rules of h1.h; the sanitizer sees
+ * that nothing outside the buffer is read all the same. */
+static void test_broken_word(void) {
+    outcome out;
+    static const char text[] = HEAD("A: b\r\nC: d\r\n");
+    for (size_t first = 0; first < sizeof(text) - 1; first++) {
+        for (size_t second = 0; second < first; second++) {
+            cam_h1_scan scan = {0};
+            call(&out, text, first, &scan, defaults, NULL, true);
+            call(&out, text, second, &scan, defaults, NULL, true);
+            const cam_h1_limits tight = {second, 2, second};
+            scan = (cam_h1_scan){0};
+            call(&out, text, first, &scan, defaults, NULL, true);
+            call(&out, text, first, &scan, &tight, NULL, true);
+            CHECK(out.result <= 0, "%d", out.result);
+        }
+    }
+}
+
 /* No more headers than the caller has room for, whatever the limit. */
 static void test_capacity(void) {
     cam_h1_header room[2];
@@ -483,6 +502,7 @@ int main(void) {
     test_bytes();
     test_limits();
     test_limits_before_the_end();
+    test_broken_word();
     test_capacity();
     test_headers();
     test_memo();

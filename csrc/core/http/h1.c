@@ -61,7 +61,10 @@ static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
     size_t line_end =
         SIZE_MAX - scan->line > limits->max_line ? scan->line + limits->max_line + 1 : SIZE_MAX;
     size_t bound = min_size(line_end, head_end);
-    size_t at = find_control(buf, scan->offset, min_size(len, bound));
+    /* A caller that breaks its word, with fewer bytes or other limits than before, gets a wrong
+     * answer but no read outside its buffer. */
+    size_t stop = min_size(len, bound);
+    size_t at = find_control(buf, min_size(scan->offset, stop), stop);
     scan->offset = at;
     if (at == line_end) {
         return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : CAM_H1_E_TARGET_LENGTH;
