@@ -122,9 +122,7 @@ def test_where_a_failing_callback_was_scheduled(loop, reports):
     (report,) = reports
     reports.clear()
     frames = report["source_traceback"]
-    assert any(
-        frame.name == "test_where_a_failing_callback_was_scheduled" for frame in frames
-    )
+    assert any(frame.name == "test_where_a_failing_callback_was_scheduled" for frame in frames)
 
 
 def test_origin_tracking_is_put_back(loop):

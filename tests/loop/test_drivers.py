@@ -104,7 +104,7 @@ def test_abort_from_a_finalizer_inside_the_collector(loop, pending):
 
 
 def test_abort_from_a_finalizer_after_the_loop_closed(loop):
-    transport, protocol, peer = run(loop, open_stream())
+    transport, _protocol, peer = run(loop, open_stream())
     transport.abort()
     run_turns(loop, 2)
     loop.close()

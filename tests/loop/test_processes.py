@@ -73,9 +73,7 @@ def test_a_program_that_is_not_there(current):
 
 def test_several_children_at_once(current):
     async def one(number):
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", f"exit {number}"
-        )
+        process = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exit {number}")
         return await process.wait()
 
     async def main():
@@ -139,7 +137,7 @@ def test_sendfile(loop, tmp_path):
     async def main():
         received = Recorder()
         server = await loop.create_server(lambda: received, "127.0.0.1", 0)
-        transport, protocol = await loop.create_connection(
+        transport, _protocol = await loop.create_connection(
             Recorder, *server.sockets[0].getsockname()
         )
         transport.write(b"before ")

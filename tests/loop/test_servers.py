@@ -128,7 +128,7 @@ def test_a_stale_unix_socket_is_replaced_and_a_file_is_not(loop, tmp_path):
 
 
 def test_a_thousand_connections_at_once(loop):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(1000, (soft - 100) // 2)
 
     async def one(address):
@@ -267,7 +267,7 @@ def test_wait_closed_waits_for_connections(loop):
                 served.set_result(self)
 
         server = await loop.create_server(Served, "127.0.0.1", 0)
-        transport, protocol = await loop.create_connection(Recorder, *address_of(server))
+        _transport, protocol = await loop.create_connection(Recorder, *address_of(server))
         theirs = await served
         server.close()
         waiting = asyncio.create_task(server.wait_closed())
@@ -286,9 +286,7 @@ def test_wait_closed_waits_for_connections(loop):
 def test_closing_the_clients(loop, how):
     async def main():
         server = await loop.create_server(Echo, "127.0.0.1", 0)
-        ends = [
-            await loop.create_connection(Recorder, *address_of(server)) for _ in range(5)
-        ]
+        ends = [await loop.create_connection(Recorder, *address_of(server)) for _ in range(5)]
         for transport, protocol in ends:
             transport.write(b"x")
             await until(lambda: protocol.data)  # noqa: B023
@@ -374,7 +372,7 @@ def test_connect_accepted_socket(loop):
             peer = socket.create_connection(listening.getsockname())
             accepted, _ = listening.accept()
         accepted.setblocking(False)
-        transport, protocol = await loop.connect_accepted_socket(Echo, accepted)
+        _transport, protocol = await loop.connect_accepted_socket(Echo, accepted)
         peer.setblocking(False)
         await loop.sock_sendall(peer, b"x")
         assert await loop.sock_recv(peer, 1) == b"x"

@@ -499,7 +499,7 @@ def test_errors_in_the_protocol_close_the_transport(loop, reports, where):
         raise error
 
     async def main():
-        transport, protocol, peer = await open_stream()
+        _transport, protocol, peer = await open_stream()
         setattr(protocol, where, fail)
         if where == "data_received":
             peer.send(b"x")
@@ -632,7 +632,7 @@ class Buffered(asyncio.BufferedProtocol):
 
 def test_buffered_protocols(loop):
     async def main():
-        transport, protocol, peer = await open_stream(Buffered)
+        _transport, protocol, peer = await open_stream(Buffered)
         data = bytes(range(256)) * 400
         await loop.sock_sendall(peer, data)
         await until(lambda: len(protocol.data) == len(data))
@@ -648,7 +648,7 @@ def test_buffered_protocols(loop):
 
 def test_an_empty_buffer_is_an_error(loop, reports):
     async def main():
-        transport, protocol, peer = await open_stream(lambda: Buffered(0))
+        _transport, protocol, peer = await open_stream(lambda: Buffered(0))
         peer.send(b"x")
         assert isinstance(await protocol.lost, RuntimeError)
         peer.close()
@@ -717,8 +717,7 @@ def test_a_dropped_transport_warns_and_closes_its_socket(loop):
             del transport, protocol
             gc.collect()
         assert any(
-            w.category is ResourceWarning and "unclosed transport" in str(w.message)
-            for w in caught
+            w.category is ResourceWarning and "unclosed transport" in str(w.message) for w in caught
         )
         assert await receive_all(peer) == b""
         peer.close()

@@ -35,21 +35,22 @@ static CamWatch *watch_find(LoopObject *loop, int fd) {
     return fd >= 0 && fd < loop->watch_capacity ? &loop->watches[fd] : NULL;
 }
 
-/* Tells the poller; 0 or negative errno. Runs no user code. */
-static int watch_update(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest) {
-    if (interest == watch->interest) {
-        return 0;
+/* Stops watching; never fails. Runs no user code. */
+static void watch_stop(LoopObject *loop, CamWatch *watch, int fd) {
+    if (watch->interest == 0) {
+        return;
     }
-    if (interest == 0) {
-        watch->interest = 0;
-        loop->watch_count--;
-        if (!CamLoop_IsForeign(loop)) {
-            cam_poll_unset(&loop->poll, fd);
-        }
-        return 0;
+    watch->interest = 0;
+    loop->watch_count--;
+    if (!CamLoop_IsForeign(loop)) {
+        cam_poll_unset(&loop->poll, fd);
     }
+}
+
+/* Tells the poller even what it should know; 0 or negative errno. Runs no user code. */
+static int watch_set(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest, bool anew) {
     int known = watch->interest != 0;
-    uint32_t generation = known ? watch->generation : watch->generation + 1;
+    uint32_t generation = known && !anew ? watch->generation : watch->generation + 1;
     int error = cam_poll_set(&loop->poll, fd, interest, token_of(fd, generation), known);
     if (error < 0) {
         return error;
@@ -60,6 +61,18 @@ static int watch_update(LoopObject *loop, CamWatch *watch, int fd, uint32_t inte
     watch->generation = generation;
     watch->interest = interest;
     return 0;
+}
+
+/* Tells the poller what has changed; 0 or negative errno. Runs no user code. */
+static int watch_update(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest) {
+    if (interest == watch->interest) {
+        return 0;
+    }
+    if (interest == 0) {
+        watch_stop(loop, watch, fd);
+        return 0;
+    }
+    return watch_set(loop, watch, fd, interest, false);
 }
 
 static int raise_errno(int error) {
@@ -227,8 +240,8 @@ static int check_not_transport(LoopObject *loop, int fd) {
     return -1;
 }
 
-static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs,
-                           uint32_t side, const char *name) {
+static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, uint32_t side,
+                           const char *name) {
     if (nargs < 2) {
         PyErr_Format(PyExc_TypeError, "%s() takes a file descriptor and a callback", name);
         return NULL;
@@ -250,7 +263,10 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
         Py_DECREF(handle);
         return NULL;
     }
-    int error = watch_update(loop, watch, fd, watch->interest | side);
+    /* The poller is told even when the side was watched already: whoever owns the descriptor may
+     * have closed it meanwhile, and the number is another file's now (libpq does so). */
+    bool anew = (watch->interest & side) != 0;
+    int error = watch_set(loop, watch, fd, watch->interest | side, anew);
     if (error < 0) {
         Py_DECREF(handle);
         raise_errno(error);
@@ -280,19 +296,21 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     }
     HandleObject *old = *side_of(watch, side);
     *side_of(watch, side) = NULL;
-    (void)watch_update(loop, watch, fd, watch->interest & ~side);
+    if (watch_update(loop, watch, fd, watch->interest & ~side) < 0) {
+        watch_stop(loop, watch, fd); /* closed already: the poller has forgotten it by itself */
+    }
     if (drop_handle(old) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
 }
 
-#define RETURN_NONE_FOR(expression)                                                                \
-    PyObject *result = (expression);                                                               \
-    if (result == NULL) {                                                                          \
-        return NULL;                                                                               \
-    }                                                                                              \
-    Py_DECREF(result);                                                                             \
+#define RETURN_NONE_FOR(expression)  \
+    PyObject *result = (expression); \
+    if (result == NULL) {            \
+        return NULL;                 \
+    }                                \
+    Py_DECREF(result);               \
     Py_RETURN_NONE
 
 static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
