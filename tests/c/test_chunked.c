@@ -214,6 +214,7 @@ static const struct {
     BODY("5;a=\"\x80\xff\"\r\nhello\r\n" END, "hello"),
     BODY("5 ; a = b ; c\r\nhello\r\n" END, "hello"),
     BODY("5\t;\ta\t=\t\"b\"\t;\tc\r\nhello\r\n" END, "hello"),
+    BODY("5;a  =  b;c  ;d ;e\r\nhello\r\n" END, "hello"),
     BODY("0;a=b\r\n\r\n", ""),
     BAD("5 \r\nhello\r\n", CHUNK_EXTENSION),
     BAD("5\t\r\nhello\r\n", CHUNK_EXTENSION),

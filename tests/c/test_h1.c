@@ -469,6 +469,11 @@ static void test_memo(void) {
     scan = (cam_h1_scan){0};
     result = cam_h1_parse_request(&request, one, sizeof(one) - 1, &scan, &tight, &memo);
     CHECK(result == CAM_H1_E_HEAD_LENGTH, "%d", result);
+    /* One that nothing was kept in yet is as good as none. */
+    const cam_h1_memo empty = {0};
+    scan = (cam_h1_scan){0};
+    result = cam_h1_parse_request(&request, one, sizeof(one) - 1, &scan, defaults, &empty);
+    CHECK(result == (int)sizeof(one) - 1 && !request.from_memo, "%d", result);
     const cam_h1_limits none = {100, 0, 100};
     scan = (cam_h1_scan){0};
     result = cam_h1_parse_request(&request, one, sizeof(one) - 1, &scan, &none, &memo);
