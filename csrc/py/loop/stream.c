@@ -141,6 +141,12 @@ int cam_stream_watch(StreamObject *stream, uint32_t interest) {
     return CamLoop_WatchIo(stream->loop, &stream->io, interest);
 }
 
+void cam_stream_lend(StreamObject *stream) {
+    if (stream->io.interest == 0 && stream->loop != NULL) {
+        CamLoop_UnwatchIo(stream->loop, &stream->io);
+    }
+}
+
 int cam_stream_lose(StreamObject *stream) {
     stream->closing = true;
     stream->lost = 1;
@@ -903,6 +909,7 @@ static PyObject *stream_make_waiter(PyObject *self, PyObject *Py_UNUSED(ignored)
     }
     Py_XSETREF(stream->empty_waiter, Py_NewRef(waiter));
     if (stream->first == NULL) {
+        cam_stream_lend(stream);
         PyObject *done = PyObject_CallMethodOneArg(waiter, stream->state->str_set_result, Py_None);
         if (done == NULL) {
             Py_DECREF(waiter);
@@ -1178,7 +1185,7 @@ int cam_stream_exec(PyObject *module, cam_state *state) {
     state->transport_socket = import_from("asyncio.trsock", "TransportSocket");
     state->socket_class = import_from("socket", "socket");
     PyObject *modes = import_from("asyncio.constants", "_SendfileMode");
-    state->sendfile_mode = modes ? PyObject_GetAttrString(modes, "FALLBACK") : NULL;
+    state->sendfile_mode = modes ? PyObject_GetAttrString(modes, "TRY_NATIVE") : NULL;
     Py_XDECREF(modes);
     PyObject *base = import_from("asyncio.transports", "_FlowControlMixin");
     if (state->asyncio_logger == NULL || state->buffered_protocol == NULL ||

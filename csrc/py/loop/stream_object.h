@@ -111,6 +111,10 @@ int cam_stream_finish(LoopObject *loop, PyObject *owner);
 /* Changes what is watched. 0, or -1 with an exception. */
 int cam_stream_watch(StreamObject *stream, uint32_t interest);
 
+/* Gives the descriptor's number up when nothing is watched of it, for loop.sendfile, which waits
+ * on it by add_writer. */
+void cam_stream_lend(StreamObject *stream);
+
 /* Debug mode: logs "<transport> text". Never fails. */
 void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exception);
 

@@ -354,6 +354,7 @@ static int waiter_done(StreamObject *stream) {
         return 0;
     }
     Py_INCREF(waiter);
+    cam_stream_lend(stream);
     cam_state *state = stream->state;
     PyObject *done = PyObject_CallMethodNoArgs(waiter, state->str_done);
     int pending = done ? !PyObject_IsTrue(done) : -1;

@@ -221,6 +221,23 @@ class EventLoop(_core.Loop, _PythonHalf):
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
 
+    async def _sendfile_native(
+        self, transport: StreamTransport, file: Any, offset: int, count: int | None
+    ) -> int:
+        reading = transport.is_reading()
+        transport.pause_reading()
+        await transport._make_empty_waiter()
+        try:
+            sock = transport._sock
+            if sock is None:
+                raise ConnectionError("the transport is closed")
+            sent: int = await self.sock_sendfile(sock, file, offset, count, fallback=False)
+            return sent
+        finally:
+            transport._reset_empty_waiter()
+            if reading:
+                transport.resume_reading()
+
     def _start_serving(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
