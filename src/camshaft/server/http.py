@@ -36,15 +36,21 @@ class HttpServer(Protocol):
 def http_server(
     config: Config, loop: asyncio.AbstractEventLoop, state: dict[str, Any]
 ) -> HttpServer:
-    """Return what serves a loaded configuration's application."""
+    """Return what serves a loaded configuration's application.
+
+    A Server or Date header of the configuration takes the place of the default one.
+    """
+    given = {name for name, _ in config.encoded_headers}
     make: Any = _core
     server: HttpServer = make.HttpServer(
         config.loaded_app,
         loop=loop,
         state=state,
         root_path=config.root_path,
-        server_header=config.server_header,
-        date_header=config.date_header,
+        asgi_version=config.asgi_version,
+        headers=config.encoded_headers,
+        server_header=config.server_header and b"server" not in given,
+        date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),
         keep_alive=float(config.timeout_keep_alive),
     )

@@ -97,11 +97,8 @@ class Server:
         it, as uvicorn's does: SIGINT as KeyboardInterrupt, SIGTERM by its default action.
         """
         self._raise_later = True
-        try:
-            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
-                runner.run(self.serve(sockets))
-        finally:
-            self._remove_unix_socket()
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets))
         self._raise_captured()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -109,10 +106,12 @@ class Server:
 
         Raises SystemExit when the server cannot start, as uvicorn's does.
         """
-        with self.capture_signals():
-            await self._serve(sockets)
-        if not self._raise_later:
+        try:
+            with self.capture_signals():
+                await self._serve(sockets)
+        finally:
             self._remove_unix_socket()
+        if not self._raise_later:
             self._raise_captured()
 
     @contextlib.contextmanager
@@ -178,14 +177,19 @@ class Server:
             return
         if self.lifespan.failed:
             raise SystemExit(STARTUP_FAILURE)
-        self.http = http_server(config, self._loop, self.lifespan.state)
+        # Connections, and so requests, run in copies of this context.
+        context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
+        self.http = context.run(http_server, config, self._loop, self.lifespan.state)
         try:
             listening = await open_sockets(config) if sockets is None else sockets
             if sockets is None and config.uds is not None and config.fd is None:
                 self._unix_inode = inode(config.uds)
-            # In a context of its own: connections, and so requests, run in copies of it.
-            context = contextvars.Context() if config.reset_contextvars else None
-            await self._loop.create_task(self._listen(listening), context=context)
+            try:
+                await self._loop.create_task(self._listen(listening), context=context)
+            except BaseException:
+                for sock in listening:
+                    sock.close()
+                raise
         except (ListenError, OSError) as error:
             logger.error("%s", error)
             await self._unless_forced(self.lifespan.shutdown())
