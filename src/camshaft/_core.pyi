@@ -5,9 +5,9 @@ import asyncio
 import contextvars
 import socket
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import Any, Self, TypeVar, TypeVarTuple, final
+from typing import Any, Self, TypeVar, TypeVarTuple, final, type_check_only
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -54,6 +54,7 @@ class TimerHandle:
 
 # csrc/py/loop/loop.c, csrc/py/loop/watch.c
 
+@disjoint_base
 class Loop:
     # Handle and TimerHandle have the methods of asyncio's handles, whose names users' types carry.
     _closed: bool
@@ -126,10 +127,12 @@ class Loop:
 
 # csrc/py/protocol.c
 
+@type_check_only
 class NativeProtocol: ...
 
 # csrc/py/loop/stream.c
 
+@disjoint_base
 class Stream(asyncio.Transport):
     _sendfile_compatible: Any
     def __init__(

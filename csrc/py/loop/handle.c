@@ -241,7 +241,7 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
     if (lent) {
         CamHandle_Finish(handle);
     }
-    if (exception != NULL) {
+    if (result == NULL) {
         PyErr_SetRaisedException(exception);
         return -1;
     }
