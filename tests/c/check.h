@@ -15,14 +15,14 @@ static unsigned long check_failures;
 /* Only the first failures are printed: one bug in a table test may fail thousands. */
 #define CHECK_SHOWN 20
 
-#define CHECK(condition, ...)                                               \
-    do {                                                                    \
-        check_count++;                                                      \
-        if (!(condition) && ++check_failures <= CHECK_SHOWN) {              \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, __VA_ARGS__);                                   \
-            fputc('\n', stderr);                                            \
-        }                                                                   \
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        check_count++;                                                                             \
+        if (!(condition) && ++check_failures <= CHECK_SHOWN) {                                     \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                        \
+            fprintf(stderr, __VA_ARGS__);                                                          \
+            fputc('\n', stderr);                                                                   \
+        }                                                                                          \
     } while (0)
 
 /* The exit status: 0 when something was checked and nothing failed. */

@@ -10,38 +10,38 @@
 #define CAM_HTTP_H1_ERROR_H
 
 /* X(name, status, text): the order gives the codes, -1 downwards. */
-#define CAM_H1_ERRORS(X)                                                                     \
-    X(BARE_CR, 400, "a carriage return is not followed by a line feed")                      \
-    X(BARE_LF, 400, "a line ends in a line feed without a carriage return")                  \
-    X(CONTROL, 400, "the head holds a control character")                                    \
-    X(EMPTY_LINES, 400, "too many empty lines before the request line")                      \
-    X(REQUEST_LINE, 400, "the request line is not 'method target HTTP/1.1'")                 \
-    X(METHOD, 400, "the method is not a token")                                              \
-    X(TARGET, 400, "the request target is malformed, or not one this method may have")       \
-    X(VERSION, 400, "the HTTP version is malformed")                                         \
-    X(VERSION_UNSUPPORTED, 505, "the HTTP version is neither 1.0 nor 1.1")                   \
-    X(TARGET_LENGTH, 414, "the request line is too long")                                    \
-    X(FIELD_LENGTH, 431, "a header line is too long")                                        \
-    X(FIELD_COUNT, 431, "there are too many header lines")                                   \
-    X(HEAD_LENGTH, 431, "the head of the request is too long")                               \
-    X(FIELD_FOLDED, 400, "a header line begins with white space (line folding is obsolete)") \
-    X(FIELD_NAME, 400, "a header line is not a token followed at once by a colon")           \
-    X(HOST_MISSING, 400, "an HTTP/1.1 request has no Host header")                           \
-    X(HOST_REPEATED, 400, "there is more than one Host header")                              \
-    X(HOST, 400, "the Host header is not a host with an optional port")                      \
-    X(CONTENT_LENGTH, 400, "Content-Length is not one run of digits")                        \
-    X(CONTENT_LENGTH_REPEATED, 400, "there is more than one Content-Length header")          \
-    X(BODY_LENGTH, 413, "the body is too long")                                              \
-    X(TRANSFER_ENCODING, 400, "Transfer-Encoding does not end in 'chunked', once")           \
-    X(TRANSFER_CODING, 501, "only the transfer coding 'chunked' is supported")               \
-    X(TRANSFER_AND_LENGTH, 400, "both Transfer-Encoding and Content-Length are given")       \
-    X(TRANSFER_VERSION, 400, "Transfer-Encoding is not part of HTTP/1.0")                    \
-    X(CHUNK_SIZE, 400, "a chunk size is not a run of one to sixteen hexadecimal digits")     \
-    X(CHUNK_EXTENSION, 400, "a chunk extension is malformed")                                \
-    X(CHUNK_EXTENSION_LENGTH, 400, "the chunk extensions are too long")                      \
-    X(CHUNK_LINE, 400, "a chunk size does not end in a carriage return and a line feed")     \
-    X(CHUNK_DATA, 400, "the data of a chunk do not end where its size says")                 \
-    X(TRAILER, 400, "the trailer section is malformed")                                      \
+#define CAM_H1_ERRORS(X)                                                                           \
+    X(BARE_CR, 400, "a carriage return is not followed by a line feed")                            \
+    X(BARE_LF, 400, "a line ends in a line feed without a carriage return")                        \
+    X(CONTROL, 400, "the head holds a control character")                                          \
+    X(EMPTY_LINES, 400, "too many empty lines before the request line")                            \
+    X(REQUEST_LINE, 400, "the request line is not 'method target HTTP/1.1'")                       \
+    X(METHOD, 400, "the method is not a token")                                                    \
+    X(TARGET, 400, "the request target is malformed, or not one this method may have")             \
+    X(VERSION, 400, "the HTTP version is malformed")                                               \
+    X(VERSION_UNSUPPORTED, 505, "the HTTP version is neither 1.0 nor 1.1")                         \
+    X(TARGET_LENGTH, 414, "the request line is too long")                                          \
+    X(FIELD_LENGTH, 431, "a header line is too long")                                              \
+    X(FIELD_COUNT, 431, "there are too many header lines")                                         \
+    X(HEAD_LENGTH, 431, "the head of the request is too long")                                     \
+    X(FIELD_FOLDED, 400, "a header line begins with white space (line folding is obsolete)")       \
+    X(FIELD_NAME, 400, "a header line is not a token followed at once by a colon")                 \
+    X(HOST_MISSING, 400, "an HTTP/1.1 request has no Host header")                                 \
+    X(HOST_REPEATED, 400, "there is more than one Host header")                                    \
+    X(HOST, 400, "the Host header is not a host with an optional port")                            \
+    X(CONTENT_LENGTH, 400, "Content-Length is not one run of digits")                              \
+    X(CONTENT_LENGTH_REPEATED, 400, "there is more than one Content-Length header")                \
+    X(BODY_LENGTH, 413, "the body is too long")                                                    \
+    X(TRANSFER_ENCODING, 400, "Transfer-Encoding does not end in 'chunked', once")                 \
+    X(TRANSFER_CODING, 501, "only the transfer coding 'chunked' is supported")                     \
+    X(TRANSFER_AND_LENGTH, 400, "both Transfer-Encoding and Content-Length are given")             \
+    X(TRANSFER_VERSION, 400, "Transfer-Encoding is not part of HTTP/1.0")                          \
+    X(CHUNK_SIZE, 400, "a chunk size is not a run of one to sixteen hexadecimal digits")           \
+    X(CHUNK_EXTENSION, 400, "a chunk extension is malformed")                                      \
+    X(CHUNK_EXTENSION_LENGTH, 400, "the chunk extensions are too long")                            \
+    X(CHUNK_LINE, 400, "a chunk size does not end in a carriage return and a line feed")           \
+    X(CHUNK_DATA, 400, "the data of a chunk do not end where its size says")                       \
+    X(TRAILER, 400, "the trailer section is malformed")                                            \
     X(TRAILER_LENGTH, 431, "the trailer section is too long")
 
 enum {

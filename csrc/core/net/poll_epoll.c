@@ -89,8 +89,7 @@ static int wait_native(int fd, struct epoll_event *events, int capacity, int64_t
     if (timeout % NANOSECONDS_PER_MILLISECOND) {
         milliseconds++;
     }
-    return epoll_wait(fd, events, capacity,
-                      milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
+    return epoll_wait(fd, events, capacity, milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
 }
 
 int cam_poll_wait(cam_poll *poll, int64_t timeout, cam_poll_event *events, int capacity) {

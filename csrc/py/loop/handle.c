@@ -127,10 +127,10 @@ HandleObject *CamHandle_New(LoopObject *loop, PyObject *callback, PyObject *cons
                        context);
 }
 
-HandleObject *CamTimer_New(LoopObject *loop, double when, PyObject *callback,
-                           PyObject *const *args, Py_ssize_t nargs, PyObject *context) {
-    HandleObject *handle = handle_make(loop, (PyTypeObject *)loop->state->timer_type, callback,
-                                       args, nargs, context);
+HandleObject *CamTimer_New(LoopObject *loop, double when, PyObject *callback, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *context) {
+    HandleObject *handle =
+        handle_make(loop, (PyTypeObject *)loop->state->timer_type, callback, args, nargs, context);
     if (handle != NULL) {
         handle->is_timer = true;
         handle->when = when;
@@ -231,9 +231,9 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
     PyObject *args = call_args(call);
     PyObject *result = NULL;
     if (args != NULL) {
-        result = PyObject_CallMethodObjArgs((PyObject *)loop,
-                                            handle->state->str__report_callback_error, exception,
-                                            call->callback, args, handle, NULL);
+        result =
+            PyObject_CallMethodObjArgs((PyObject *)loop, handle->state->str__report_callback_error,
+                                       exception, call->callback, args, handle, NULL);
         Py_DECREF(args);
     }
     Py_DECREF(exception);
@@ -276,8 +276,8 @@ int CamHandle_Run(HandleObject *handle) {
             PyObject *seconds = PyFloat_FromDouble(took);
             PyObject *reported = NULL;
             if (seconds != NULL) {
-                reported = PyObject_CallMethodObjArgs((PyObject *)loop, handle->state->str__report_slow,
-                                                      handle, seconds, NULL);
+                reported = PyObject_CallMethodObjArgs(
+                    (PyObject *)loop, handle->state->str__report_slow, handle, seconds, NULL);
                 Py_DECREF(seconds);
             }
             if (reported == NULL) {
@@ -480,9 +480,8 @@ static PyObject *handle_repr(PyObject *self) {
         PyObject *when_text = when ? PyObject_Repr(when) : PyUnicode_FromString("");
         if (when_text != NULL) {
             text = PyUnicode_FromFormat("<%s%s%s%U%s%V%V>", name,
-                                        handle->cancelled ? " cancelled" : "",
-                                        when ? " when=" : "", when_text, source ? " " : "", source,
-                                        "", origin, "");
+                                        handle->cancelled ? " cancelled" : "", when ? " when=" : "",
+                                        when_text, source ? " " : "", source, "", origin, "");
             Py_DECREF(when_text);
         }
     }
@@ -507,9 +506,9 @@ static PyObject *timer_richcompare(PyObject *self, PyObject *other, int operatio
     HandleObject *b = (HandleObject *)other;
     if (operation == Py_EQ || operation == Py_NE) {
         /* A finished timer has no callback left to compare: it equals itself alone. */
-        bool equal = self == other ||
-                     (a->when == b->when && a->callback != NULL && a->callback == b->callback &&
-                      a->nargs == b->nargs && a->nargs == 0);
+        bool equal =
+            self == other || (a->when == b->when && a->callback != NULL &&
+                              a->callback == b->callback && a->nargs == b->nargs && a->nargs == 0);
         return PyBool_FromLong(operation == Py_EQ ? equal : !equal);
     }
     Py_RETURN_RICHCOMPARE(a->when, b->when, operation);
@@ -551,20 +550,28 @@ static PyMemberDef handle_members[] = {
 };
 
 PyDoc_STRVAR(handle_doc, "A callback that the loop will run; asyncio.Handle's methods.");
-PyDoc_STRVAR(timer_doc, "A callback that the loop will run at a time; asyncio.TimerHandle's methods.");
+PyDoc_STRVAR(timer_doc,
+             "A callback that the loop will run at a time; asyncio.TimerHandle's methods.");
 
 static PyType_Slot handle_slots[] = {
-    {Py_tp_doc, (void *)handle_doc},   {Py_tp_dealloc, handle_dealloc},
-    {Py_tp_repr, handle_repr},         {Py_tp_methods, handle_methods},
-    {Py_tp_getset, handle_getset},     {Py_tp_members, handle_members},
+    {Py_tp_doc, (void *)handle_doc},
+    {Py_tp_dealloc, handle_dealloc},
+    {Py_tp_repr, handle_repr},
+    {Py_tp_methods, handle_methods},
+    {Py_tp_getset, handle_getset},
+    {Py_tp_members, handle_members},
     {0, NULL},
 };
 
 static PyType_Slot timer_slots[] = {
-    {Py_tp_doc, (void *)timer_doc},      {Py_tp_dealloc, handle_dealloc},
-    {Py_tp_repr, handle_repr},           {Py_tp_methods, timer_methods},
-    {Py_tp_getset, handle_getset},       {Py_tp_members, handle_members},
-    {Py_tp_hash, timer_hash},            {Py_tp_richcompare, timer_richcompare},
+    {Py_tp_doc, (void *)timer_doc},
+    {Py_tp_dealloc, handle_dealloc},
+    {Py_tp_repr, handle_repr},
+    {Py_tp_methods, timer_methods},
+    {Py_tp_getset, handle_getset},
+    {Py_tp_members, handle_members},
+    {Py_tp_hash, timer_hash},
+    {Py_tp_richcompare, timer_richcompare},
     {0, NULL},
 };
 

@@ -22,16 +22,16 @@ struct LoopObject;
 typedef struct HandleObject {
     PyObject_HEAD
     cam_state *state;
-    struct LoopObject *loop; /* strong; NULL once finished */
-    PyObject *callback;      /* strong; NULL once finished */
-    PyObject *context;       /* strong */
+    struct LoopObject *loop;               /* strong; NULL once finished */
+    PyObject *callback;                    /* strong; NULL once finished */
+    PyObject *context;                     /* strong */
     PyObject *args[CAM_HANDLE_INLINE + 1]; /* inline arguments; args[0] is the tuple when many */
     PyObject *source_traceback;            /* strong or NULL: debug mode only */
-    PyObject *repr;     /* strong or NULL: text kept by cancel() in debug mode */
+    PyObject *repr;                        /* strong or NULL: text kept by cancel() in debug mode */
     PyObject *weakrefs;
-    int32_t nargs;                         /* -1: args[0] is a tuple */
+    int32_t nargs; /* -1: args[0] is a tuple */
     bool cancelled;
-    bool repeats;   /* a watcher's handle: survives being run */
+    bool repeats; /* a watcher's handle: survives being run */
     bool is_timer;
     bool scheduled; /* a timer that lies in its loop's heap */
     double when;    /* timers: seconds on the loop's clock */

@@ -144,11 +144,10 @@ int CamLoop_ReportError(LoopObject *loop, const char *message, PyObject *extra) 
     PyObject *context = extra ? PyDict_Copy(extra) : PyDict_New();
     PyObject *text = PyUnicode_FromString(message);
     PyObject *result = NULL;
-    if (context != NULL && text != NULL &&
-        PyDict_SetItem(context, state->str_message, text) == 0 &&
+    if (context != NULL && text != NULL && PyDict_SetItem(context, state->str_message, text) == 0 &&
         PyDict_SetItem(context, state->str_exception, exception) == 0) {
-        result = PyObject_CallMethodOneArg((PyObject *)loop, state->str_call_exception_handler,
-                                           context);
+        result =
+            PyObject_CallMethodOneArg((PyObject *)loop, state->str_call_exception_handler, context);
     }
     Py_XDECREF(context);
     Py_XDECREF(text);
@@ -206,8 +205,8 @@ static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool a
                                       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     PyObject *context;
     if (nargs < 1) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s() missing 1 required positional argument: 'callback'", name);
+        PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'",
+                     name);
         return NULL;
     }
     if (CamLoop_CheckUsable(loop) < 0 ||
@@ -236,8 +235,8 @@ PyDoc_STRVAR(call_soon_threadsafe_doc,
              "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
              "call_soon() from any thread. RuntimeError when the loop is closed.");
 
-static PyObject *loop_call_soon_threadsafe(PyObject *self, PyObject *const *args,
-                                           Py_ssize_t nargs, PyObject *kwnames) {
+static PyObject *loop_call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                           PyObject *kwnames) {
     return schedule_soon((LoopObject *)self, "call_soon_threadsafe", true, args, nargs, kwnames);
 }
 
@@ -254,8 +253,8 @@ static int keep_timer(void *item, void *context) {
     return 0;
 }
 
-static PyObject *schedule_at(LoopObject *loop, const char *name, double when,
-                             PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+static PyObject *schedule_at(LoopObject *loop, const char *name, double when, PyObject *const *args,
+                             Py_ssize_t nargs, PyObject *kwnames) {
     PyObject *context;
     if (CamLoop_CheckUsable(loop) < 0 ||
         parse_context(loop->state, name, args, nargs, kwnames, &context) < 0) {
@@ -287,8 +286,8 @@ static PyObject *schedule_at(LoopObject *loop, const char *name, double when,
 }
 
 /* The number at args[0]; -1 with an exception for None or what is no number. */
-static int read_seconds(const char *name, const char *what, PyObject *const *args,
-                        Py_ssize_t nargs, double *seconds) {
+static int read_seconds(const char *name, const char *what, PyObject *const *args, Py_ssize_t nargs,
+                        double *seconds) {
     if (nargs < 2) {
         PyErr_Format(PyExc_TypeError, "%s() takes a %s and a callback", name, what);
         return -1;
@@ -341,8 +340,8 @@ PyDoc_STRVAR(create_future_doc,
 static PyObject *loop_create_future(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     cam_state *state = ((LoopObject *)self)->state;
     PyObject *stack[] = {NULL, self};
-    return PyObject_Vectorcall(state->asyncio_future, stack + 1,
-                               0 | PY_VECTORCALL_ARGUMENTS_OFFSET, state->kw_loop);
+    return PyObject_Vectorcall(state->asyncio_future, stack + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               state->kw_loop);
 }
 
 PyDoc_STRVAR(create_task_doc,
@@ -668,10 +667,10 @@ static PyMethodDef loop_methods[] = {
 PyDoc_STRVAR(loop_doc, "The C half of camshaft.EventLoop: scheduling, watching, turns.");
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_doc, (void *)loop_doc},   {Py_tp_new, loop_new},
-    {Py_tp_dealloc, loop_dealloc},   {Py_tp_traverse, loop_traverse},
-    {Py_tp_clear, loop_clear},       {Py_tp_methods, loop_methods},
-    {Py_tp_getset, loop_getset},     {0, NULL},
+    {Py_tp_doc, (void *)loop_doc}, {Py_tp_new, loop_new},
+    {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
+    {Py_tp_clear, loop_clear},     {Py_tp_methods, loop_methods},
+    {Py_tp_getset, loop_getset},   {0, NULL},
 };
 
 static PyType_Spec loop_spec = {
@@ -684,8 +683,7 @@ static PyType_Spec loop_spec = {
 static int add_watch_methods(PyObject *type) {
     for (PyMethodDef *method = cam_watch_methods; method->ml_name != NULL; method++) {
         PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
-        if (descriptor == NULL ||
-            PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
+        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
             Py_XDECREF(descriptor);
             return -1;
         }
@@ -719,8 +717,8 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     state->kw_loop_context = interned_names(state->str_loop, state->str_context, NULL);
     state->kw_loop_name_context =
         interned_names(state->str_loop, state->str_name, state->str_context);
-    return state->asyncio_future && state->asyncio_task && state->kw_loop &&
-                   state->kw_loop_name && state->kw_loop_context && state->kw_loop_name_context
+    return state->asyncio_future && state->asyncio_task && state->kw_loop && state->kw_loop_name &&
+                   state->kw_loop_context && state->kw_loop_name_context
                ? 0
                : -1;
 }

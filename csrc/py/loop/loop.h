@@ -47,18 +47,18 @@ typedef struct CamIo {
 /* A stream with bytes to send at the end of the turn, embedded in it. */
 typedef struct CamFlush {
     struct CamFlush *next;
-    PyObject *owner; /* borrowed; the loop holds a reference while it is queued */
+    PyObject *owner;                /* borrowed; the loop holds a reference while it is queued */
     void (*flush)(PyObject *owner); /* must not raise; may queue steps; runs no user code */
     bool queued;
 } CamFlush;
 
 /* What is known of one descriptor number; an entry of LoopObject.watches. */
 typedef struct CamWatch {
-    uint32_t generation; /* changes whenever the number starts to be watched anew */
-    uint32_t interest;   /* CAM_POLL_* registered; 0: none */
+    uint32_t generation;  /* changes whenever the number starts to be watched anew */
+    uint32_t interest;    /* CAM_POLL_* registered; 0: none */
     HandleObject *reader; /* strong or NULL: add_reader */
     HandleObject *writer;
-    CamIo *io;            /* borrowed or NULL: C owner; excludes reader and writer */
+    CamIo *io; /* borrowed or NULL: C owner; excludes reader and writer */
 } CamWatch;
 
 struct LoopObject {
@@ -76,11 +76,11 @@ struct LoopObject {
     int watch_count;
     CamFlush *flush_first;
     CamFlush *flush_last;
-    char *read_buffer; /* CAM_READ_BUFFER bytes, made at the first read */
-    PyObject *task_factory; /* strong; NULL for none */
+    char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
+    PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
-    unsigned long thread; /* ident of the running thread; 0: not running */
-    unsigned forks; /* forks this process had behind it when it made the loop */
+    unsigned long thread;          /* ident of the running thread; 0: not running */
+    unsigned forks;                /* forks this process had behind it when it made the loop */
     bool closed;
     bool stopping;
     bool debug;

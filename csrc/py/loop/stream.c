@@ -640,10 +640,10 @@ static void stream_dealloc(PyObject *self) {
 
 /* ---- methods ---- */
 
-#define RETURN_STATUS(status) \
-    if ((status) < 0) {       \
-        return NULL;          \
-    }                         \
+#define RETURN_STATUS(status)                                                                      \
+    if ((status) < 0) {                                                                            \
+        return NULL;                                                                               \
+    }                                                                                              \
     Py_RETURN_NONE
 
 /* True when data may be written; else false, with an exception or (write lost) without. */

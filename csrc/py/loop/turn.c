@@ -32,8 +32,7 @@ static void flush_streams(LoopObject *loop) {
 /* Drops cancelled timers that have surfaced, so that none of them wakes the loop. */
 static void drop_cancelled(LoopObject *loop) {
     const cam_heap_entry *top;
-    while ((top = cam_heap_peek(&loop->timers)) != NULL &&
-           ((HandleObject *)top->item)->cancelled) {
+    while ((top = cam_heap_peek(&loop->timers)) != NULL && ((HandleObject *)top->item)->cancelled) {
         HandleObject *timer = cam_heap_pop(&loop->timers);
         timer->scheduled = false;
         loop->cancelled_timers--;

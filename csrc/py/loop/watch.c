@@ -305,12 +305,12 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     Py_RETURN_TRUE;
 }
 
-#define RETURN_NONE_FOR(expression)  \
-    PyObject *result = (expression); \
-    if (result == NULL) {            \
-        return NULL;                 \
-    }                                \
-    Py_DECREF(result);               \
+#define RETURN_NONE_FOR(expression)                                                                \
+    PyObject *result = (expression);                                                               \
+    if (result == NULL) {                                                                          \
+        return NULL;                                                                               \
+    }                                                                                              \
+    Py_DECREF(result);                                                                             \
     Py_RETURN_NONE
 
 static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
