@@ -64,6 +64,8 @@ class Loop:
     _task_factory: Any
     slow_callback_duration: float
     def __new__(cls, *args: Any, **kwargs: Any) -> Loop: ...
+    @classmethod
+    def _adopt_methods(cls) -> None: ...
     def call_soon(
         self,
         callback: Callable[[*_Ts], object],

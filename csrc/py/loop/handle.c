@@ -41,7 +41,9 @@ static void handle_dealloc(PyObject *self) {
     if (handle->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    CamHandle_Finish(handle);
+    if (handle->loop != NULL || handle->callback != NULL) { /* never run, never cancelled */
+        CamHandle_Finish(handle);
+    }
     Py_CLEAR(handle->source_traceback);
     Py_CLEAR(handle->repr);
     cam_handle_stock *stock = handle->state->handle_stock;
@@ -253,14 +255,15 @@ int CamHandle_Run(HandleObject *handle) {
     if (handle->callback == NULL) {
         return 0; /* cancelled, or finished with its loop */
     }
-    LoopObject *loop = (LoopObject *)Py_NewRef(handle->loop);
+    LoopObject *loop = handle->loop;
     Call call;
     bool debug = loop->debug;
     if (handle->repeats || debug) {
+        Py_INCREF(loop);
         call_copy(&call, handle);
     } else {
         call_move(&call, handle);
-        Py_CLEAR(handle->loop);
+        handle->loop = NULL; /* the reference is ours now */
     }
     int status = 0;
     int64_t started = debug ? CamLoop_Now() : 0;

@@ -74,7 +74,7 @@ int CamLoop_Check(cam_state *state, PyObject *object) {
 
 /* ---- the ready queue ---- */
 
-static int ready_grow(LoopObject *loop) {
+int CamLoop_GrowReady(LoopObject *loop) {
     size_t capacity = loop->ready_capacity ? loop->ready_capacity * 2 : FIRST_READY;
     CamReady *ready = PyMem_New(CamReady, capacity);
     if (ready == NULL) {
@@ -88,20 +88,6 @@ static int ready_grow(LoopObject *loop) {
     loop->ready = ready;
     loop->ready_head = 0;
     loop->ready_capacity = capacity;
-    return 0;
-}
-
-int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owner) {
-    if (loop->ready_count == loop->ready_capacity && ready_grow(loop) < 0) {
-        return -1;
-    }
-    size_t slot = (loop->ready_head + loop->ready_count) & (loop->ready_capacity - 1);
-    loop->ready[slot] = (CamReady){step, Py_NewRef(owner)};
-    loop->ready_count++;
-    if (loop->waiting) {
-        loop->waiting = false; /* one wake-up is enough */
-        (void)cam_poll_wake(&loop->poll);
-    }
     return 0;
 }
 
@@ -646,6 +632,16 @@ static PyGetSetDef loop_getset[] = {
 
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
+PyDoc_STRVAR(adopt_methods_doc,
+             "_adopt_methods($type, /)\n--\n\n"
+             "Give the class methods of its own in place of those it inherits from here.\n\n"
+             "CPython calls a C method in its fastest way only on objects of the very class that\n"
+             "has it (PRECALL_NO_KW_METHOD_DESCRIPTOR_FAST_WITH_KEYWORDS); a subclass written in\n"
+             "Python would never get that.");
+
+static PyObject *loop_adopt_methods(PyObject *cls, PyObject *ignored);
+
+/* Those without an underscore come first: they are what _adopt_methods() takes. */
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(loop_call_soon), METH_FASTCALL | METH_KEYWORDS, call_soon_doc},
     {"call_soon_threadsafe", FAST(loop_call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
@@ -661,8 +657,21 @@ static PyMethodDef loop_methods[] = {
     {"get_debug", loop_get_debug, METH_NOARGS, "True in asyncio's debug mode."},
     {"_run", loop_run, METH_NOARGS, run_doc},
     {"_close", loop_close, METH_NOARGS, close_doc},
+    {"_adopt_methods", loop_adopt_methods, METH_CLASS | METH_NOARGS, adopt_methods_doc},
     {NULL},
 };
+
+static PyObject *loop_adopt_methods(PyObject *cls, PyObject *Py_UNUSED(ignored)) {
+    for (PyMethodDef *method = loop_methods; method->ml_name[0] != '_'; method++) {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)cls, method);
+        if (descriptor == NULL || PyObject_SetAttrString(cls, method->ml_name, descriptor) < 0) {
+            Py_XDECREF(descriptor);
+            return NULL;
+        }
+        Py_DECREF(descriptor);
+    }
+    Py_RETURN_NONE;
+}
 
 PyDoc_STRVAR(loop_doc, "The C half of camshaft.EventLoop: scheduling, watching, turns.");
 

@@ -94,9 +94,24 @@ enum { CAM_READ_BUFFER = 256 * 1024 };
 /* Now, on the loop's clock (CLOCK_MONOTONIC), in nanoseconds. */
 int64_t CamLoop_Now(void);
 
+/* Makes room in the ready queue. 0, or -1 with MemoryError. */
+int CamLoop_GrowReady(LoopObject *loop);
+
 /* Queues a step (or a handle, step NULL) behind what waits; takes a reference to owner and wakes
  * a loop that is blocked. 0, or -1 with MemoryError. */
-int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owner);
+static inline int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owner) {
+    if (loop->ready_count == loop->ready_capacity && CamLoop_GrowReady(loop) < 0) {
+        return -1;
+    }
+    size_t slot = (loop->ready_head + loop->ready_count) & (loop->ready_capacity - 1);
+    loop->ready[slot] = (CamReady){step, Py_NewRef(owner)};
+    loop->ready_count++;
+    if (loop->waiting) {
+        loop->waiting = false; /* one wake-up is enough */
+        (void)cam_poll_wake(&loop->poll);
+    }
+    return 0;
+}
 
 /* 0, or -1 with RuntimeError when the loop is closed or this is a forked child. */
 int CamLoop_CheckUsable(LoopObject *loop);

@@ -274,6 +274,9 @@ class EventLoop(_core.Loop, _PythonHalf):
             super()._stop_serving(sock)
 
 
+EventLoop._adopt_methods()
+
+
 def new_event_loop() -> EventLoop:
     """A new event loop; the ``loop_factory`` for ``asyncio.Runner`` and uvicorn's ``--loop``."""
     return EventLoop()
