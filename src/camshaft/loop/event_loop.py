@@ -269,9 +269,8 @@ class EventLoop(_core.Loop, _PythonHalf):
         listener = self._listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.stop()
-            sock.close()
-        else:
-            super()._stop_serving(sock)
+        # Closes the socket; from 3.13 on it also removes the file of a Unix one.
+        super()._stop_serving(sock)
 
 
 EventLoop._adopt_methods()
