@@ -91,20 +91,22 @@ int CamLoop_GrowReady(LoopObject *loop) {
     return 0;
 }
 
-void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush) {
-    if (flush->queued) {
-        return;
+void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush, size_t size) {
+    loop->unflushed += size;
+    if (!flush->queued) {
+        flush->queued = true;
+        flush->next = NULL;
+        Py_INCREF(flush->owner);
+        if (loop->flush_last != NULL) {
+            loop->flush_last->next = flush;
+        } else {
+            loop->flush_first = flush;
+        }
+        loop->flush_last = flush;
     }
-    flush->queued = true;
-    flush->next = NULL;
-    Py_INCREF(flush->owner);
-    if (loop->flush_last != NULL) {
-        loop->flush_last->next = flush;
-    } else {
-        loop->flush_first = flush;
-    }
-    loop->flush_last = flush;
-    if (loop->waiting) {
+    if (loop->unflushed > CAM_FLUSH_BUDGET) {
+        CamTurn_Flush(loop);
+    } else if (loop->waiting) {
         loop->waiting = false;
         (void)cam_poll_wake(&loop->poll);
     }
@@ -436,11 +438,13 @@ static void loop_drop_all(LoopObject *loop) {
     while (loop->flush_first != NULL) {
         CamFlush *flush = loop->flush_first;
         loop->flush_first = flush->next;
+        if (loop->flush_first == NULL) {
+            loop->flush_last = NULL;
+        }
         flush->next = NULL;
         flush->queued = false;
         Py_DECREF(flush->owner);
     }
-    loop->flush_last = NULL;
     CamWatch_Clear(loop);
 }
 

@@ -76,6 +76,7 @@ struct LoopObject {
     int watch_count;
     CamFlush *flush_first;
     CamFlush *flush_last;
+    size_t unflushed; /* bytes that those streams were given since the last flush */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
@@ -89,7 +90,10 @@ struct LoopObject {
     unsigned unpolled; /* turns since the poller was asked */
 };
 
-enum { CAM_READ_BUFFER = 256 * 1024 };
+enum {
+    CAM_READ_BUFFER = 256 * 1024,
+    CAM_FLUSH_BUDGET = 64 * 1024,
+};
 
 /* Now, on the loop's clock (CLOCK_MONOTONIC), in nanoseconds. */
 int64_t CamLoop_Now(void);
@@ -126,8 +130,11 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest);
 /* Stops watching and gives the number up; never fails, no user code. Safe on one not watched. */
 void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);
 
-/* Asks for flush->flush(owner) at the end of this turn (or the start of the next). */
-void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush);
+/* Asks for flush->flush(owner) at the end of this turn (or the start of the next), `size` being
+ * the bytes it has just been given. When all streams together wait with more than
+ * CAM_FLUSH_BUDGET bytes, all are flushed now: later they would be out of the processor's cache.
+ * May run user code then (a stream's last reference goes). */
+void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush, size_t size);
 
 /* The loop's read buffer, CAM_READ_BUFFER bytes, valid until the step returns; NULL with
  * MemoryError. */
@@ -145,6 +152,7 @@ int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
 extern PyMethodDef cam_watch_methods[];
 
 /* loop/turn.c */
+void CamTurn_Flush(LoopObject *loop); /* flushes the streams written to */
 PyObject *CamTurn_Run(LoopObject *loop); /* runs turns until stop(); NULL with an exception */
 
 /* True when a loop of ours is `object`. */

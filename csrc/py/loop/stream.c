@@ -715,13 +715,15 @@ static int queue_items(StreamObject *stream, PyObject *items) {
         }
     }
     if (status == 0 && !cam_stream_is_write_lost(stream)) {
+        size_t size = 0;
         for (Py_ssize_t i = 0; i < count && status == 0; i++) {
             PyObject *item = PyTuple_GET_ITEM(items, i);
             status = cam_stream_queue(stream, PyBytes_CheckExact(item) ? item : NULL, views[i].buf,
                                       (size_t)views[i].len);
+            size += (size_t)views[i].len;
         }
         if (status == 0) {
-            status = cam_stream_queued(stream);
+            status = cam_stream_queued(stream, size);
         }
     }
     PyObject *exception = status < 0 ? PyErr_GetRaisedException() : NULL;

@@ -140,9 +140,9 @@ int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size);
 int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes);
 
 /* Queues one buffer (`bytes`, exactly that type, or when it is NULL a copy of data) without
- * sending yet; cam_stream_queued follows after the last. */
+ * sending yet; cam_stream_queued follows after the last, with the sum of sizes. */
 int cam_stream_queue(StreamObject *stream, PyObject *bytes, const char *data, size_t size);
-int cam_stream_queued(StreamObject *stream);
+int cam_stream_queued(StreamObject *stream, size_t size);
 
 /* Shuts our half down after write_eof() once nothing is unsent. 0, or -1 with OSError. */
 int cam_stream_send_eof(StreamObject *stream);

@@ -3,8 +3,8 @@
  * The stream transport's writing half.
  *
  * What is written in a turn is collected and goes out in one system call at the end of it, or at
- * once when more than FLUSH_BUDGET bytes (or more than the high-water mark) wait, or when the
- * loop is not running or this is not its thread: then there is no end of a turn to wait for. What
+ * once when more than CAM_FLUSH_BUDGET bytes (or more than the high-water mark) wait, or when
+ * the loop is not running or this is not its thread: then no end of a turn is near. What
  * the kernel does not take waits for the socket to become writable ("blocked": CAM_POLL_OUT is
  * watched). pause_writing is decided after an attempt to send, as in asyncio, so a paused
  * protocol means a blocked socket.
@@ -23,7 +23,6 @@
 #include <sys/uio.h>
 
 enum {
-    FLUSH_BUDGET = 64 * 1024,
     KEEP_SIZE = 2 * 1024,    /* bytes objects from here on are kept even behind a copy */
     DIRECT_SIZE = 64 * 1024, /* other buffers from here on are sent before they are copied */
     FIRST_ROOM = 448,        /* with its header still one of PyMem's small blocks */
@@ -282,13 +281,13 @@ int cam_stream_maybe_pause(StreamObject *stream) {
 }
 
 /* Something was queued: decides when it is sent. */
-int cam_stream_queued(StreamObject *stream) {
+int cam_stream_queued(StreamObject *stream, size_t size) {
     LoopObject *loop = stream->loop;
     if (!is_blocked(stream) && stream->first != NULL) {
-        if (stream->unsent > FLUSH_BUDGET || loop->thread != PyThread_get_thread_ident()) {
+        if (stream->unsent > CAM_FLUSH_BUDGET || loop->thread != PyThread_get_thread_ident()) {
             flush(stream);
         } else {
-            CamLoop_FlushLater(loop, &stream->flush);
+            CamLoop_FlushLater(loop, &stream->flush, size);
         }
     }
     return cam_stream_maybe_pause(stream);
@@ -317,7 +316,7 @@ int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes) {
     if (queue_bytes(stream, bytes) < 0) {
         return -1;
     }
-    return cam_stream_queued(stream);
+    return cam_stream_queued(stream, (size_t)PyBytes_GET_SIZE(bytes));
 }
 
 int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size) {
@@ -344,7 +343,7 @@ int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size) {
     if (queue_copy(stream, data, size) < 0) {
         return -1;
     }
-    return cam_stream_queued(stream);
+    return cam_stream_queued(stream, size);
 }
 
 /* All is sent: tells loop.sendfile, which waits for it. */

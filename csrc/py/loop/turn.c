@@ -14,7 +14,8 @@ enum {
 
 static const int64_t LONGEST_WAIT = INT64_C(24) * 3600 * 1000000000;
 
-static void flush_streams(LoopObject *loop) {
+void CamTurn_Flush(LoopObject *loop) {
+    loop->unflushed = 0;
     while (loop->flush_first != NULL) {
         CamFlush *flush = loop->flush_first;
         loop->flush_first = flush->next;
@@ -153,7 +154,7 @@ PyObject *CamTurn_Run(LoopObject *loop) {
     loop->turning = true;
     int status;
     do {
-        flush_streams(loop);
+        CamTurn_Flush(loop);
         drop_cancelled(loop);
         status = poll_descriptors(loop, wait_limit(loop));
         if (status == 0) {
@@ -167,6 +168,6 @@ PyObject *CamTurn_Run(LoopObject *loop) {
     if (status < 0) {
         return NULL;
     }
-    flush_streams(loop);
+    CamTurn_Flush(loop);
     Py_RETURN_NONE;
 }
