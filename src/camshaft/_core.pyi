@@ -117,10 +117,20 @@ class Loop:
     def remove_reader(self, fd: Any, /) -> bool: ...
     def remove_writer(self, fd: Any, /) -> bool: ...
     def _add_reader(
-        self, fd: Any, callback: Callable[[*_Ts], object], /, *args: *_Ts
+        self,
+        fd: Any,
+        callback: Callable[[*_Ts], object],
+        /,
+        *args: *_Ts,
+        context: contextvars.Context | None = None,
     ) -> Handle: ...
     def _add_writer(
-        self, fd: Any, callback: Callable[[*_Ts], object], /, *args: *_Ts
+        self,
+        fd: Any,
+        callback: Callable[[*_Ts], object],
+        /,
+        *args: *_Ts,
+        context: contextvars.Context | None = None,
     ) -> Handle: ...
     def _remove_reader(self, fd: Any, /) -> bool: ...
     def _remove_writer(self, fd: Any, /) -> bool: ...

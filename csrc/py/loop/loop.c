@@ -172,8 +172,7 @@ static int check_debug(LoopObject *loop, PyObject *callback, const char *name, b
     return 0;
 }
 
-/* Reads the one keyword, context, that the scheduling methods take. */
-static int parse_context(cam_state *state, const char *name, PyObject *const *args,
+int CamLoop_ParseContext(cam_state *state, const char *name, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames, PyObject **context) {
     *context = NULL;
     Py_ssize_t count = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
@@ -198,7 +197,7 @@ static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool a
         return NULL;
     }
     if (CamLoop_CheckUsable(loop) < 0 ||
-        parse_context(loop->state, name, args, nargs, kwnames, &context) < 0) {
+        CamLoop_ParseContext(loop->state, name, args, nargs, kwnames, &context) < 0) {
         return NULL;
     }
     if (loop->debug && check_debug(loop, args[0], name, any_thread) < 0) {
@@ -245,7 +244,7 @@ static PyObject *schedule_at(LoopObject *loop, const char *name, double when, Py
                              Py_ssize_t nargs, PyObject *kwnames) {
     PyObject *context;
     if (CamLoop_CheckUsable(loop) < 0 ||
-        parse_context(loop->state, name, args, nargs, kwnames, &context) < 0) {
+        CamLoop_ParseContext(loop->state, name, args, nargs, kwnames, &context) < 0) {
         return NULL;
     }
     if (loop->debug && check_debug(loop, args[1], name, false) < 0) {

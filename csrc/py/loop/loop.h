@@ -76,7 +76,7 @@ struct LoopObject {
     int watch_count;
     CamFlush *flush_first;
     CamFlush *flush_last;
-    size_t unflushed; /* bytes that those streams were given since the last flush */
+    size_t unflushed;              /* bytes that those streams were given since the last flush */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
@@ -120,6 +120,11 @@ static inline int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owne
 /* 0, or -1 with RuntimeError when the loop is closed or this is a forked child. */
 int CamLoop_CheckUsable(LoopObject *loop);
 
+/* Reads the one keyword, context, that the scheduling methods take, out of vectorcall arguments:
+ * *context is borrowed, NULL if it was not given. 0, or -1 with TypeError for any other keyword. */
+int CamLoop_ParseContext(cam_state *state, const char *name, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames, PyObject **context);
+
 /* True in a process forked after the loop was made: its poller is shared with the parent's. */
 bool CamLoop_IsForeign(LoopObject *loop);
 
@@ -152,7 +157,7 @@ int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
 extern PyMethodDef cam_watch_methods[];
 
 /* loop/turn.c */
-void CamTurn_Flush(LoopObject *loop); /* flushes the streams written to */
+void CamTurn_Flush(LoopObject *loop);    /* flushes the streams written to */
 PyObject *CamTurn_Run(LoopObject *loop); /* runs turns until stop(); NULL with an exception */
 
 /* True when a loop of ours is `object`. */

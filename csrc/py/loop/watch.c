@@ -240,8 +240,9 @@ static int check_not_transport(LoopObject *loop, int fd) {
     return -1;
 }
 
-static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, uint32_t side,
-                           const char *name) {
+/* `context` as CamHandle_New takes it. */
+static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *context, uint32_t side, const char *name) {
     if (nargs < 2) {
         PyErr_Format(PyExc_TypeError, "%s() takes a file descriptor and a callback", name);
         return NULL;
@@ -253,7 +254,7 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
     if (fd < 0 || check_not_transport(loop, fd) < 0) {
         return NULL;
     }
-    HandleObject *handle = CamHandle_New(loop, args[1], args + 2, nargs - 2, NULL);
+    HandleObject *handle = CamHandle_New(loop, args[1], args + 2, nargs - 2, context);
     if (handle == NULL) {
         return NULL;
     }
@@ -314,19 +315,32 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     Py_RETURN_NONE
 
 static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, CAM_POLL_IN, "add_reader"));
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_IN, "add_reader"));
 }
 
 static PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, CAM_POLL_OUT, "add_writer"));
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_OUT, "add_writer"));
 }
 
-static PyObject *loop_private_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    return watch_add((LoopObject *)self, args, nargs, CAM_POLL_IN, "_add_reader");
+/* What asyncio's own transports call; from 3.15 on they name the context. */
+static PyObject *private_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames, uint32_t side, const char *name) {
+    LoopObject *loop = (LoopObject *)self;
+    PyObject *context;
+    if (CamLoop_ParseContext(loop->state, name, args, nargs, kwnames, &context) < 0) {
+        return NULL;
+    }
+    return watch_add(loop, args, nargs, context, side, name);
 }
 
-static PyObject *loop_private_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    return watch_add((LoopObject *)self, args, nargs, CAM_POLL_OUT, "_add_writer");
+static PyObject *loop_private_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                         PyObject *kwnames) {
+    return private_add(self, args, nargs, kwnames, CAM_POLL_IN, "_add_reader");
+}
+
+static PyObject *loop_private_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                         PyObject *kwnames) {
+    return private_add(self, args, nargs, kwnames, CAM_POLL_OUT, "_add_writer");
 }
 
 static PyObject *watch_remove_checked(LoopObject *loop, PyObject *file, uint32_t side) {
@@ -389,8 +403,10 @@ PyMethodDef cam_watch_methods[] = {
     {"add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, add_writer_doc},
     {"remove_reader", loop_remove_reader, METH_O, remove_reader_doc},
     {"remove_writer", loop_remove_writer, METH_O, remove_writer_doc},
-    {"_add_reader", (PyCFunction)(void (*)(void))loop_private_add_reader, METH_FASTCALL, NULL},
-    {"_add_writer", (PyCFunction)(void (*)(void))loop_private_add_writer, METH_FASTCALL, NULL},
+    {"_add_reader", (PyCFunction)(void (*)(void))loop_private_add_reader,
+     METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_add_writer", (PyCFunction)(void (*)(void))loop_private_add_writer,
+     METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_remove_reader", loop_private_remove_reader, METH_O, NULL},
     {"_remove_writer", loop_private_remove_writer, METH_O, NULL},
     {"_interest", loop_interest, METH_O, interest_doc},

@@ -14,7 +14,7 @@ import selectors
 import sys
 import threading
 import weakref
-from asyncio import base_events, constants, events, format_helpers, sslproto
+from asyncio import base_events, constants, events, format_helpers, sslproto, unix_events
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
@@ -47,6 +47,7 @@ _Ts = TypeVarTuple("_Ts")
 _base_events: Any = base_events
 _format_helpers: Any = format_helpers
 _SSLProtocol: Any = sslproto.SSLProtocol
+_unix_events: Any = unix_events
 
 
 class _Watched:
@@ -85,6 +86,12 @@ class EventLoop(_core.Loop, _PythonHalf):
         self._transports: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._signal_handlers: dict[int, events.Handle] = {}
         self._unix_server_sockets: dict[Any, Any] = {}
+        if sys.version_info >= (3, 14):
+            # How subprocesses are waited for, now that asyncio's policies no longer tell.
+            watcher = (
+                "_PidfdChildWatcher" if _unix_events.can_use_pidfd() else "_ThreadedChildWatcher"
+            )
+            self._watcher: Any = getattr(_unix_events, watcher)()
         self._listeners: dict[int, _core.Listener] = {}
 
     # Running and closing
