@@ -49,8 +49,7 @@ format:
 	@$(BIN)/ruff format -q .
 
 bench:
-	@tools/setup
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(BENCH_ARGS)
+	@python=$$(tools/find-python) && exec "$$python" -m bench $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .venv-* build build-* dist
