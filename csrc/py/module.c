@@ -37,7 +37,7 @@ static int module_exec(PyObject *module) {
 #undef X
     if (cam_protocol_exec(module, state) < 0 || cam_handle_exec(module, state) < 0 ||
         cam_loop_exec(module, state) < 0 || cam_stream_exec(module, state) < 0 ||
-        cam_listener_exec(module, state) < 0) {
+        cam_listener_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -48,7 +48,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 #define X(name) Py_VISIT(state->name);
     CAM_OBJECTS(X)
 #undef X
-    return 0;
+    return cam_asgi_traverse(state, visit, arg);
 }
 
 static void module_free(void *module) {
@@ -60,6 +60,7 @@ static void module_free(void *module) {
     CAM_OBJECTS(X)
 #undef X
     cam_handle_free_stock(state);
+    cam_asgi_free(state);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -13,6 +13,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "asgi/constants.h"
+
 /* Interned strings, as state->str_NAME. */
 #define CAM_STRINGS(X)                                                                             \
     X(context)                                                                                     \
@@ -90,6 +92,7 @@ typedef struct cam_state {
     CAM_OBJECTS(X)
 #undef X
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
+    cam_asgi_constants asgi;        /* asgi/ */
 } cam_state;
 
 /* Fill the state and the module's names; 0, or -1 with an exception. */
@@ -98,9 +101,12 @@ int cam_handle_exec(PyObject *module, cam_state *state);
 int cam_loop_exec(PyObject *module, cam_state *state);
 int cam_stream_exec(PyObject *module, cam_state *state);
 int cam_listener_exec(PyObject *module, cam_state *state);
+int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */
 void cam_handle_free_stock(cam_state *state);
+void cam_asgi_free(cam_state *state);
+int cam_asgi_traverse(cam_state *state, visitproc visit, void *arg);
 
 /* The state of the module that made `type` or one of its bases; NULL with an exception. */
 cam_state *CamState_OfType(PyTypeObject *type);

@@ -2,6 +2,7 @@
 """What the server needs of the HTTP part, which is C: `_core.HttpServer`."""
 
 import asyncio
+import contextvars
 from typing import Any, Protocol
 
 from camshaft import _core
@@ -53,5 +54,7 @@ def http_server(
         date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),
         keep_alive=float(config.timeout_keep_alive),
+        # Each request runs in a copy of it.
+        context=contextvars.Context() if config.reset_contextvars else None,
     )
     return server

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "asgi/channel.h"
+
+#include <structmember.h>
+
+#include "asgi/wait.h"
+
+typedef struct ChannelObject {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    CycleObject *cycle; /* strong */
+} ChannelObject;
+
+static PyObject *call_receive(PyObject *op, PyObject *const *Py_UNUSED(args), size_t nargsf,
+                              PyObject *kwnames) {
+    if (PyVectorcall_NARGS(nargsf) != 0 || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "receive() takes no arguments");
+        return NULL;
+    }
+    return CamWait_New(((ChannelObject *)op)->cycle, CAM_WAIT_RECEIVE);
+}
+
+/* The event is taken at once, not when the result is awaited: an awaitable is only needed when
+ * the peer does not keep up. */
+static PyObject *call_send(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    if (PyVectorcall_NARGS(nargsf) + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) != 1) {
+        PyErr_SetString(PyExc_TypeError, "send() takes exactly one argument, the event");
+        return NULL;
+    }
+    CycleObject *cycle = (CycleObject *)Py_NewRef(((ChannelObject *)op)->cycle);
+    PyObject *result = NULL;
+    if (CamCycle_Send(cycle, args[0]) == 0) {
+        result = CamCycle_MustWaitToSend(cycle) ? CamWait_New(cycle, CAM_WAIT_SEND)
+                                                : Py_NewRef(cycle->state->asgi.done);
+    }
+    Py_DECREF(cycle);
+    return result;
+}
+
+static PyObject *new_channel(CycleObject *cycle, PyObject *type, vectorcallfunc function) {
+    ChannelObject *self =
+        (ChannelObject *)((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+    if (self != NULL) {
+        self->vectorcall = function;
+        self->cycle = (CycleObject *)Py_NewRef(cycle);
+    }
+    return (PyObject *)self;
+}
+
+PyObject *CamChannel_NewReceive(CycleObject *cycle) {
+    return new_channel(cycle, cycle->state->asgi.receive_type, call_receive);
+}
+
+PyObject *CamChannel_NewSend(CycleObject *cycle) {
+    return new_channel(cycle, cycle->state->asgi.send_type, call_send);
+}
+
+static int channel_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((ChannelObject *)op)->cycle);
+    return 0;
+}
+
+/* There is no tp_clear: the cycle, which every such loop goes through, breaks it. */
+static void channel_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(((ChannelObject *)op)->cycle);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMemberDef channel_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(ChannelObject, vectorcall), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot receive_slots[] = {
+    {Py_tp_doc, (void *)"receive(): the next event of a request, when awaited."},
+    {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_traverse, channel_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, channel_members},
+    {0, NULL},
+};
+
+static PyType_Slot send_slots[] = {
+    {Py_tp_doc, (void *)"send(event): sends an event of a response; to be awaited."},
+    {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_traverse, channel_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, channel_members},
+    {0, NULL},
+};
+
+enum {
+    CHANNEL_FLAGS = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+    Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE
+};
+
+static PyType_Spec receive_spec = {
+    .name = "camshaft._core.Receive",
+    .basicsize = sizeof(ChannelObject),
+    .flags = CHANNEL_FLAGS,
+    .slots = receive_slots,
+};
+
+static PyType_Spec send_spec = {
+    .name = "camshaft._core.Send",
+    .basicsize = sizeof(ChannelObject),
+    .flags = CHANNEL_FLAGS,
+    .slots = send_slots,
+};
+
+int cam_channel_exec(PyObject *module, cam_state *state) {
+    if (CamState_AddType(module, &receive_spec, NULL, 0, &state->asgi.receive_type) < 0 ||
+        CamState_AddType(module, &send_spec, NULL, 0, &state->asgi.send_type) < 0) {
+        return -1;
+    }
+    return 0;
+}

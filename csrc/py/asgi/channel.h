@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The two callables that an application is given: receive() and send(event). */
+#ifndef CAM_ASGI_CHANNEL_H
+#define CAM_ASGI_CHANNEL_H
+
+#include "asgi/cycle.h"
+
+int cam_channel_exec(PyObject *module, cam_state *state);
+
+/* New references; NULL with an exception. */
+PyObject *CamChannel_NewReceive(CycleObject *cycle);
+PyObject *CamChannel_NewSend(CycleObject *cycle);
+
+#endif

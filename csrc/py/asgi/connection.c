@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT */
+#include "asgi/connection.h"
+
+#include "compat.h"
+#include "stream.h"
+#include "asgi/cycle.h"
+#include "asgi/response.h"
+
+static const int64_t LINGER_LIMIT = 2000000000; /* nanoseconds */
+
+/* ---- time limits ---- */
+
+int CamHttpProtocol_Time(HttpProtocolObject *self, cam_timing timing) {
+    if (self->timing == timing) {
+        return 0;
+    }
+    self->timing = timing;
+    int64_t limit = self->server->keep_alive;
+    switch (timing) {
+    case CAM_TIMING_NONE:
+        return 0;
+    case CAM_TIMING_NEW:
+    case CAM_TIMING_HEAD:
+        limit = self->server->head_timeout;
+        break;
+    case CAM_TIMING_LINGER:
+        limit = LINGER_LIMIT;
+        break;
+    case CAM_TIMING_IDLE:
+    case CAM_TIMING_DRAIN:
+        break;
+    }
+    self->deadline = CamServer_Now() + limit;
+    return CamServer_PlanSweep(self->server, limit);
+}
+
+int CamHttpProtocol_Expire(HttpProtocolObject *self) {
+    cam_timing timing = (cam_timing)self->timing;
+    self->timing = CAM_TIMING_NONE;
+    switch (timing) {
+    case CAM_TIMING_HEAD:
+        return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
+    case CAM_TIMING_LINGER:
+        return CamTransport_Abort(self->state, self->transport);
+    case CAM_TIMING_NONE:
+        return 0;
+    case CAM_TIMING_NEW:
+    case CAM_TIMING_IDLE:
+    case CAM_TIMING_DRAIN:
+        break;
+    }
+    self->phase = CAM_PHASE_CLOSED;
+    return CamTransport_Close(self->state, self->transport);
+}
+
+/* Starts the time limit that fits what the connection is doing. */
+static int settle(HttpProtocolObject *self) {
+    if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
+        return 0;
+    }
+    cam_timing timing = self->served ? CAM_TIMING_IDLE : CAM_TIMING_NEW;
+    if (self->cycle != NULL || self->resume_planned) {
+        timing = CAM_TIMING_NONE;
+    } else if (self->phase != CAM_PHASE_HEAD) {
+        timing = CAM_TIMING_DRAIN;
+    } else if (self->writing_paused) {
+        timing = CAM_TIMING_NONE; /* the peer is still busy with the last answer */
+    } else if (self->input.len > 0) {
+        timing = CAM_TIMING_HEAD;
+    }
+    return CamHttpProtocol_Time(self, timing);
+}
+
+/* ---- flow of input ---- */
+
+int CamHttpProtocol_Balance(HttpProtocolObject *self) {
+    size_t held = self->input.len;
+    if (self->cycle != NULL && self->phase != CAM_PHASE_HEAD) {
+        held += self->cycle->body_len;
+    }
+    bool pause = held > CAM_INPUT_HIGH && self->phase != CAM_PHASE_CLOSED;
+    if (pause == self->reading_paused || self->eof) {
+        return 0;
+    }
+    self->reading_paused = pause;
+    return pause ? CamTransport_PauseReading(self->state, self->transport)
+                 : CamTransport_ResumeReading(self->state, self->transport);
+}
+
+static int plan_resume(HttpProtocolObject *self) {
+    if (self->resume_planned) {
+        return 0;
+    }
+    cam_state *state = self->state;
+    PyObject *method = PyObject_GetAttr((PyObject *)self, state->asgi.str_resume);
+    if (method == NULL) {
+        return -1;
+    }
+    PyObject *handle =
+        PyObject_CallMethodOneArg(self->server->loop, state->asgi.str_call_soon, method);
+    Py_DECREF(method);
+    if (handle == NULL) {
+        return -1;
+    }
+    Py_DECREF(handle);
+    self->resume_planned = true;
+    return 0;
+}
+
+/* ---- ends ---- */
+
+void CamHttpProtocol_DropCycle(HttpProtocolObject *self) {
+    CycleObject *cycle = self->cycle;
+    if (cycle != NULL) {
+        self->cycle = NULL;
+        CamCycle_Detach(cycle);
+        Py_DECREF(cycle);
+    }
+}
+
+int CamHttpProtocol_Linger(HttpProtocolObject *self) {
+    self->phase = CAM_PHASE_CLOSED;
+    if (!self->feeding) {
+        cam_buffer_free(&self->input);
+    }
+    cam_buffer_free(&self->output);
+    if (self->eof) {
+        return CamTransport_Close(self->state, self->transport);
+    }
+    int half = CamTransport_WriteEof(self->state, self->transport);
+    if (half < 0) {
+        return -1;
+    }
+    if (half == 0) {
+        return CamTransport_Close(self->state, self->transport);
+    }
+    if (CamHttpProtocol_Balance(self) < 0) {
+        return -1;
+    }
+    return CamHttpProtocol_Time(self, CAM_TIMING_LINGER);
+}
+
+int CamHttpProtocol_Refuse(HttpProtocolObject *self, int status, const char *reason) {
+    Py_INCREF(self);
+    bool begun = self->cycle != NULL && CamCycle_HasBegun(self->cycle);
+    self->phase = CAM_PHASE_CLOSED;
+    CamHttpProtocol_DropCycle(self);
+    CamServer_Log(self->server, self->state->asgi.str_warning, "Invalid HTTP request received.",
+                  NULL);
+    int result;
+    if (begun) {
+        /* Half of an answer is out: nothing that can be added would be understood. */
+        result = CamTransport_Abort(self->state, self->transport);
+    } else if (CamTransport_IsClosing(self->state, self->transport) != 0) {
+        result = PyErr_Occurred() ? -1 : 0;
+    } else {
+        self->output.len = 0;
+        result = CamResponse_WriteError(self, status, reason);
+        if (result == 0) {
+            result = CamHttpProtocol_Linger(self);
+        }
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
+    if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
+        return 0;
+    }
+    bool unread = self->phase != CAM_PHASE_HEAD;
+    uint64_t most = CAM_DRAIN_LIMIT;
+    if (!keep_alive || self->server->shutting_down ||
+        (self->phase == CAM_PHASE_LENGTH && self->body_left > most)) {
+        if (unread || self->input.len > 0) {
+            return CamHttpProtocol_Linger(self);
+        }
+        self->phase = CAM_PHASE_CLOSED;
+        return CamTransport_Close(self->state, self->transport);
+    }
+    self->drain_left = most;
+    cam_buffer_reset(&self->output, CAM_OUTPUT_KEEP);
+    if (self->feeding) {
+        return 0;
+    }
+    if (self->input.len > 0) {
+        /* Not from here: this is inside of the request's task, and its depth of calls. */
+        if (!self->writing_paused && plan_resume(self) < 0) {
+            return -1;
+        }
+    } else if (self->eof) {
+        return CamTransport_Close(self->state, self->transport);
+    }
+    return CamHttpProtocol_Balance(self) < 0 ? -1 : settle(self);
+}
+
+bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
+    return self->cycle == NULL && !self->resume_planned;
+}
+
+/* ---- what a transport calls ---- */
+
+static int connection_made(PyObject *op, PyObject *transport) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    Py_XSETREF(self->transport.object, Py_NewRef(transport));
+    self->transport.is_stream = CamStream_Check(self->state, transport);
+    CamServer_AddConnection(self->server, self);
+    if (!self->transport.is_stream) {
+        PyObject *ssl =
+            CamTransport_ExtraInfo(self->state, self->transport, self->state->asgi.str_sslcontext);
+        if (ssl == NULL) {
+            return -1;
+        }
+        self->secure = ssl != Py_None;
+        Py_DECREF(ssl);
+    }
+    if (self->server->shutting_down) {
+        self->phase = CAM_PHASE_CLOSED;
+        return CamTransport_Close(self->state, self->transport);
+    }
+    return settle(self);
+}
+
+static int data_received(PyObject *op, char *data, Py_ssize_t size) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
+        return 0;
+    }
+    Py_INCREF(self);
+    int result = CamInput_Receive(self, data, (size_t)size);
+    if (result == 0) {
+        result = settle(self);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static int eof_received(PyObject *op) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    self->eof = true;
+    /* The answer to what was asked is still written, for a peer that only ended its own
+     * direction. The application is told now, because most peers have closed both. */
+    bool answering = self->cycle != NULL || self->resume_planned;
+    if (self->cycle != NULL) {
+        CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
+        cycle->peer_gone = true;
+        cycle->keep_alive = cycle->keep_alive && self->input.len > 0;
+        CamCycle_Wake(cycle);
+        Py_DECREF(cycle);
+    }
+    return answering && !self->secure && self->phase != CAM_PHASE_CLOSED;
+}
+
+static int connection_lost(PyObject *op, PyObject *reason) {
+    (void)reason;
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    Py_INCREF(self);
+    self->phase = CAM_PHASE_CLOSED;
+    self->timing = CAM_TIMING_NONE;
+    self->writing_paused = false;
+    CamServer_RemoveConnection(self->server, self);
+    CamServer_ForgetSweep(self->server);
+    CamHttpProtocol_DropCycle(self);
+    if (!self->feeding) {
+        cam_buffer_free(&self->input);
+    }
+    cam_buffer_free(&self->output);
+    Py_CLEAR(self->transport.object);
+    Py_DECREF(self);
+    return 0;
+}
+
+static int pause_writing(PyObject *op) {
+    ((HttpProtocolObject *)op)->writing_paused = true;
+    return 0;
+}
+
+static int resume_writing(PyObject *op) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    self->writing_paused = false;
+    if (self->cycle != NULL) {
+        CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
+        CamCycle_Wake(cycle);
+        Py_DECREF(cycle);
+    }
+    if (self->cycle == NULL && self->input.len > 0 && !self->feeding &&
+        self->phase != CAM_PHASE_CLOSED && plan_resume(self) < 0) {
+        return -1;
+    }
+    return settle(self);
+}
+
+static const CamProtocolTable table = {
+    .connection_made = connection_made,
+    .data_received = data_received,
+    .eof_received = eof_received,
+    .connection_lost = connection_lost,
+    .pause_writing = pause_writing,
+    .resume_writing = resume_writing,
+};
+
+/* ---- the Python methods of the same names, for other transports ---- */
+
+static PyObject *none_or_error(int result) {
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_connection_made(PyObject *op, PyObject *transport) {
+    return none_or_error(connection_made(op, transport));
+}
+
+static PyObject *method_data_received(PyObject *op, PyObject *data) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int result = 0;
+    if (self->transport.object != NULL && self->phase != CAM_PHASE_CLOSED && view.len > 0) {
+        /* Parsing may write into the bytes, and these are somebody else's. */
+        Py_INCREF(self);
+        result = cam_buffer_append(&self->input, view.buf, (size_t)view.len);
+        if (result == 0) {
+            result = CamInput_Resume(self);
+        }
+        if (result == 0) {
+            result = settle(self);
+        }
+        Py_DECREF(self);
+    }
+    PyBuffer_Release(&view);
+    return none_or_error(result);
+}
+
+static PyObject *method_eof_received(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    return PyBool_FromLong(eof_received(op));
+}
+
+static PyObject *method_connection_lost(PyObject *op, PyObject *reason) {
+    return none_or_error(connection_lost(op, reason));
+}
+
+static PyObject *method_pause_writing(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    return none_or_error(pause_writing(op));
+}
+
+static PyObject *method_resume_writing(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    return none_or_error(resume_writing(op));
+}
+
+PyDoc_STRVAR(resume_doc, "_resume($self, /)\n--\n\nBegin the next of the pipelined requests.");
+
+static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    self->resume_planned = false;
+    if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
+        Py_RETURN_NONE;
+    }
+    int result = CamInput_Resume(self);
+    if (result == 0 && self->eof && self->cycle == NULL && !self->writing_paused) {
+        /* What is left can become no request any more. */
+        self->phase = CAM_PHASE_CLOSED;
+        result = CamTransport_Close(self->state, self->transport);
+    }
+    if (result == 0) {
+        result = settle(self);
+    }
+    if (result < 0) {
+        /* As a transport does with what data_received() raises. */
+        PyErr_WriteUnraisable(op);
+        result = CamTransport_Abort(self->state, self->transport);
+    }
+    return none_or_error(result);
+}
+
+static PyMethodDef protocol_methods[] = {
+    {"connection_made", method_connection_made, METH_O,
+     "connection_made($self, transport, /)\n--\n\nAs asyncio.Protocol."},
+    {"data_received", method_data_received, METH_O,
+     "data_received($self, data, /)\n--\n\nAs asyncio.Protocol."},
+    {"eof_received", method_eof_received, METH_NOARGS,
+     "eof_received($self, /)\n--\n\nAs asyncio.Protocol."},
+    {"connection_lost", method_connection_lost, METH_O,
+     "connection_lost($self, exc, /)\n--\n\nAs asyncio.Protocol."},
+    {"pause_writing", method_pause_writing, METH_NOARGS,
+     "pause_writing($self, /)\n--\n\nAs asyncio.Protocol."},
+    {"resume_writing", method_resume_writing, METH_NOARGS,
+     "resume_writing($self, /)\n--\n\nAs asyncio.Protocol."},
+    {"_resume", method_resume, METH_NOARGS, resume_doc},
+    {NULL},
+};
+
+/* ---- the object ---- */
+
+PyObject *CamHttpProtocol_New(HttpServerObject *server) {
+    PyTypeObject *type = (PyTypeObject *)server->state->asgi.protocol_type;
+    HttpProtocolObject *self = (HttpProtocolObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->base.table = &table;
+    self->state = server->state;
+    self->server = (HttpServerObject *)Py_NewRef(server);
+    return (PyObject *)self;
+}
+
+static int protocol_traverse(PyObject *op, visitproc visit, void *arg) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->server);
+    Py_VISIT(self->transport.object);
+    Py_VISIT(self->scope_template);
+    Py_VISIT(self->cycle);
+    Py_VISIT(self->memo_headers);
+    return 0;
+}
+
+static int protocol_clear(PyObject *op) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    Py_CLEAR(self->transport.object);
+    CamHttpProtocol_DropCycle(self);
+    Py_CLEAR(self->scope_template);
+    Py_CLEAR(self->memo_headers);
+    self->memo.block.len = 0;
+    return 0;
+}
+
+static void protocol_dealloc(PyObject *op) {
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    CamServer_RemoveConnection(self->server, self);
+    (void)protocol_clear(op);
+    Py_CLEAR(self->client_address);
+    cam_buffer_free(&self->input);
+    cam_buffer_free(&self->output);
+    PyMem_Free((char *)self->memo.block.ptr);
+    Py_CLEAR(self->server);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(protocol_doc,
+             "One connection of an HttpServer, which makes it; an asyncio protocol on any loop.");
+
+static PyType_Slot protocol_slots[] = {
+    {Py_tp_doc, (void *)protocol_doc},   {Py_tp_dealloc, protocol_dealloc},
+    {Py_tp_traverse, protocol_traverse}, {Py_tp_clear, protocol_clear},
+    {Py_tp_methods, protocol_methods},   {0, NULL},
+};
+
+static PyType_Spec protocol_spec = {
+    .name = "camshaft._core.HttpProtocol",
+    .basicsize = sizeof(HttpProtocolObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = protocol_slots,
+};
+
+int cam_http_protocol_exec(PyObject *module, cam_state *state) {
+    return CamState_AddType(module, &protocol_spec, state->protocol_type, 1,
+                            &state->asgi.protocol_type);
+}

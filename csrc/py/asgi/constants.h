@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The objects that every request uses and no request changes: interned names, event types,
+ * header names as bytes. Part of the module's state, filled at import.
+ */
+#ifndef CAM_ASGI_CONSTANTS_H
+#define CAM_ASGI_CONSTANTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "http/h1_names.h"
+
+/* X(identifier, text): strings, as state->asgi.str_IDENTIFIER. */
+#define CAM_ASGI_STRINGS(X)                                                                        \
+    /* keys of the scope and of events */                                                          \
+    X(type, "type")                                                                                \
+    X(asgi, "asgi")                                                                                \
+    X(version, "version")                                                                          \
+    X(spec_version, "spec_version")                                                                \
+    X(http_version, "http_version")                                                                \
+    X(server, "server")                                                                            \
+    X(client, "client")                                                                            \
+    X(scheme, "scheme")                                                                            \
+    X(root_path, "root_path")                                                                      \
+    X(method, "method")                                                                            \
+    X(path, "path")                                                                                \
+    X(raw_path, "raw_path")                                                                        \
+    X(query_string, "query_string")                                                                \
+    X(headers, "headers")                                                                          \
+    X(state, "state")                                                                              \
+    X(status, "status")                                                                            \
+    X(body, "body")                                                                                \
+    X(more_body, "more_body")                                                                      \
+    /* their values */                                                                             \
+    X(http, "http")                                                                                \
+    X(https, "https")                                                                              \
+    X(version_10, "1.0")                                                                           \
+    X(version_11, "1.1")                                                                           \
+    X(spec, "2.3")                                                                                 \
+    X(http_request, "http.request")                                                                \
+    X(http_disconnect, "http.disconnect")                                                          \
+    X(response_start, "http.response.start")                                                       \
+    X(response_body, "http.response.body")                                                         \
+    /* attributes of transports, loops, futures and loggers */                                     \
+    X(write, "write")                                                                              \
+    X(close, "close")                                                                              \
+    X(abort, "abort")                                                                              \
+    X(is_closing, "is_closing")                                                                    \
+    X(pause_reading, "pause_reading")                                                              \
+    X(resume_reading, "resume_reading")                                                            \
+    X(can_write_eof, "can_write_eof")                                                              \
+    X(write_eof, "write_eof")                                                                      \
+    X(get_extra_info, "get_extra_info")                                                            \
+    X(sockname, "sockname")                                                                        \
+    X(peername, "peername")                                                                        \
+    X(sslcontext, "sslcontext")                                                                    \
+    X(call_soon, "call_soon")                                                                      \
+    X(call_later, "call_later")                                                                    \
+    X(create_future, "create_future")                                                              \
+    X(create_task, "create_task")                                                                  \
+    X(cancel, "cancel")                                                                            \
+    X(done, "done")                                                                                \
+    X(set_result, "set_result")                                                                    \
+    X(future_blocking, "_asyncio_future_blocking")                                                 \
+    X(throw, "throw")                                                                              \
+    X(get, "get")                                                                                  \
+    X(warning, "warning")                                                                          \
+    X(error, "error")                                                                              \
+    X(resume, "_resume")                                                                           \
+    X(sweep, "_sweep")
+
+/* Methods that get a shared string; all others are made for each request. */
+#define CAM_ASGI_METHODS(X)                                                                        \
+    X(GET)                                                                                         \
+    X(POST)                                                                                        \
+    X(PUT)                                                                                         \
+    X(HEAD)                                                                                        \
+    X(PATCH)                                                                                       \
+    X(DELETE)                                                                                      \
+    X(OPTIONS)                                                                                     \
+    X(CONNECT)                                                                                     \
+    X(TRACE)
+
+/* Types and other objects, as state->asgi.NAME. */
+#define CAM_ASGI_OBJECTS(X)                                                                        \
+    X(server_type)                                                                                 \
+    X(protocol_type)                                                                               \
+    X(cycle_type)                                                                                  \
+    X(receive_type)                                                                                \
+    X(send_type)                                                                                   \
+    X(wait_type)                                                                                   \
+    X(done_type)                                                                                   \
+    X(done)                                                                                        \
+    X(cancelled_error)                                                                             \
+    X(kw_exc_info)
+
+typedef struct cam_asgi_constants {
+#define X(name, text) PyObject *str_##name;
+    CAM_ASGI_STRINGS(X)
+#undef X
+#define X(name) PyObject *method_##name;
+    CAM_ASGI_METHODS(X)
+#undef X
+#define X(name) PyObject *name;
+    CAM_ASGI_OBJECTS(X)
+#undef X
+    PyObject *header_names[CAM_H1_NAME_COUNT]; /* bytes, by cam_h1_name; [0] is NULL */
+} cam_asgi_constants;
+
+#endif

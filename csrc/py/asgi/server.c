@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT */
+#include "asgi/server.h"
+
+#include <math.h>
+#include <structmember.h>
+
+#include "compat.h"
+#include "asgi/cycle.h"
+#include "asgi/connection.h"
+#include "http/chars.h"
+
+static const int64_t SECOND = 1000000000;
+
+int64_t CamServer_Now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+const char *CamServer_DateLine(HttpServerObject *server) {
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (now.tv_sec != server->date_second) {
+        struct tm t;
+        gmtime_r(&now.tv_sec, &t);
+        /* IMF-fixdate, RFC 9110 section 5.6.7; not strftime, which follows the locale. */
+        (void)PyOS_snprintf(server->date, sizeof server->date,
+                            "date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+                            t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min,
+                            t.tm_sec);
+        server->date_second = now.tv_sec;
+    }
+    return server->date;
+}
+
+void CamServer_Log(HttpServerObject *server, PyObject *method, const char *message,
+                   PyObject *exception) {
+    PyObject *logger = Py_NewRef(server->logger);
+    PyObject *text = PyUnicode_FromString(message);
+    PyObject *result = NULL;
+    if (text != NULL) {
+        PyObject *stack[3] = {logger, text, exception};
+        result = PyObject_VectorcallMethod(method, stack, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                           exception ? server->state->asgi.kw_exc_info : NULL);
+    }
+    if (result == NULL) {
+        PyErr_WriteUnraisable(logger);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(text);
+    Py_DECREF(logger);
+}
+
+/* ---- connections and running requests ---- */
+
+void CamServer_AddConnection(HttpServerObject *server, HttpProtocolObject *connection) {
+    connection->previous = NULL;
+    connection->next = server->connections;
+    if (server->connections != NULL) {
+        server->connections->previous = connection;
+    }
+    server->connections = connection;
+    server->connection_count++;
+    connection->listed = true;
+}
+
+void CamServer_RemoveConnection(HttpServerObject *server, HttpProtocolObject *connection) {
+    if (!connection->listed) {
+        return;
+    }
+    if (connection->next != NULL) {
+        connection->next->previous = connection->previous;
+    }
+    if (connection->previous != NULL) {
+        connection->previous->next = connection->next;
+    } else {
+        server->connections = connection->next;
+    }
+    connection->next = connection->previous = NULL;
+    connection->listed = false;
+    server->connection_count--;
+}
+
+void CamServer_AddCycle(HttpServerObject *server, CycleObject *cycle) {
+    cycle->previous = NULL;
+    cycle->next = server->running;
+    if (server->running != NULL) {
+        server->running->previous = cycle;
+    }
+    server->running = cycle;
+    server->running_count++;
+    cycle->listed = true;
+}
+
+void CamServer_RemoveCycle(HttpServerObject *server, CycleObject *cycle) {
+    if (!cycle->listed) {
+        return;
+    }
+    if (cycle->next != NULL) {
+        cycle->next->previous = cycle->previous;
+    }
+    if (cycle->previous != NULL) {
+        cycle->previous->next = cycle->next;
+    } else {
+        server->running = cycle->next;
+    }
+    cycle->next = cycle->previous = NULL;
+    cycle->listed = false;
+    server->running_count--;
+}
+
+/* A list of the connections, so that they can be closed while they leave the server. */
+static PyObject *list_connections(HttpServerObject *server) {
+    PyObject *list = PyList_New(0);
+    for (HttpProtocolObject *connection = server->connections; list && connection;
+         connection = connection->next) {
+        if (PyList_Append(list, (PyObject *)connection) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+/* ---- time limits ---- */
+
+int CamServer_PlanSweep(HttpServerObject *server, int64_t delay) {
+    if (server->sweep_handle != NULL) {
+        return 0;
+    }
+    const int64_t least = SECOND / 100;
+    delay = delay > SECOND ? SECOND : delay < least ? least : delay;
+    cam_state *state = server->state;
+    PyObject *seconds = PyFloat_FromDouble((double)delay / 1e9);
+    PyObject *sweep = PyObject_GetAttr((PyObject *)server, state->asgi.str_sweep);
+    PyObject *handle = NULL;
+    if (seconds != NULL && sweep != NULL) {
+        PyObject *stack[3] = {server->loop, seconds, sweep};
+        handle = PyObject_VectorcallMethod(state->asgi.str_call_later, stack,
+                                           3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    Py_XDECREF(seconds);
+    Py_XDECREF(sweep);
+    if (handle == NULL) {
+        return -1;
+    }
+    Py_XSETREF(server->sweep_handle, handle);
+    return 0;
+}
+
+static void cancel_sweep(HttpServerObject *server) {
+    PyObject *handle = server->sweep_handle;
+    if (handle == NULL) {
+        return;
+    }
+    server->sweep_handle = NULL;
+    PyObject *none = PyObject_CallMethodNoArgs(handle, server->state->asgi.str_cancel);
+    if (none == NULL) {
+        PyErr_WriteUnraisable(handle);
+    }
+    Py_XDECREF(none);
+    Py_DECREF(handle);
+}
+
+void CamServer_ForgetSweep(HttpServerObject *server) {
+    if (server->connection_count == 0) {
+        cancel_sweep(server);
+    }
+}
+
+PyDoc_STRVAR(sweep_doc, "_sweep($self, /)\n--\n\nClose the connections whose time is over.");
+
+static PyObject *server_sweep(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    Py_CLEAR(server->sweep_handle);
+    PyObject *expired = PyList_New(0);
+    if (expired == NULL) {
+        return NULL;
+    }
+    int64_t now = CamServer_Now();
+    int64_t next = INT64_MAX;
+    for (HttpProtocolObject *connection = server->connections; connection;
+         connection = connection->next) {
+        if (connection->timing == CAM_TIMING_NONE) {
+            continue;
+        }
+        if (connection->deadline > now) {
+            next = connection->deadline < next ? connection->deadline : next;
+        } else if (PyList_Append(expired, (PyObject *)connection) < 0) {
+            Py_DECREF(expired);
+            return NULL;
+        }
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(expired); i++) {
+        HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(expired, i);
+        if (CamHttpProtocol_Expire(connection) < 0) {
+            PyErr_WriteUnraisable((PyObject *)connection);
+        }
+    }
+    Py_DECREF(expired);
+    if (next != INT64_MAX && CamServer_PlanSweep(server, next - now) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- the end ---- */
+
+PyDoc_STRVAR(shutdown_doc,
+             "shutdown($self, /)\n--\n\n"
+             "Close idle connections now, and the others once their answer is complete.\n\n"
+             "Connections that are made from now on are closed at once.");
+
+static PyObject *server_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    server->shutting_down = true;
+    PyObject *list = list_connections(server);
+    if (list == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(list, i);
+        if (CamHttpProtocol_IsIdle(connection) &&
+            CamTransport_Close(server->state, connection->transport) < 0) {
+            PyErr_WriteUnraisable((PyObject *)connection);
+        }
+    }
+    Py_DECREF(list);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\nDrop all connections, whatever they are doing.");
+
+static PyObject *server_abort(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    server->shutting_down = true;
+    PyObject *list = list_connections(server);
+    if (list == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(list, i);
+        if (CamTransport_Abort(server->state, connection->transport) < 0) {
+            PyErr_WriteUnraisable((PyObject *)connection);
+        }
+    }
+    Py_DECREF(list);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\nCancel the tasks of all requests.");
+
+static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    PyObject *tasks = PyList_New(0);
+    for (CycleObject *cycle = server->running; tasks && cycle; cycle = cycle->next) {
+        if (cycle->task != NULL && PyList_Append(tasks, cycle->task) < 0) {
+            Py_CLEAR(tasks);
+        }
+    }
+    if (tasks == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tasks); i++) {
+        PyObject *task = PyList_GET_ITEM(tasks, i);
+        PyObject *result = PyObject_CallMethodNoArgs(task, server->state->asgi.str_cancel);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(task);
+        }
+        Py_XDECREF(result);
+    }
+    Py_DECREF(tasks);
+    Py_RETURN_NONE;
+}
+
+/* ---- construction ---- */
+
+static PyObject *server_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf,
+                                   PyObject *kwnames) {
+    (void)args;
+    if (PyVectorcall_NARGS(nargsf) != 0 || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "a protocol factory takes no arguments");
+        return NULL;
+    }
+    return CamHttpProtocol_New((HttpServerObject *)op);
+}
+
+/* Adds "name: value\r\n" to lines. 0, or -1 with ValueError or TypeError. */
+static int add_fixed_header(PyObject *item, cam_buffer *lines, HttpServerObject *server) {
+    char *name, *value;
+    Py_ssize_t name_len, value_len;
+    PyObject *pair = PySequence_Tuple(item);
+    if (pair == NULL) {
+        return -1;
+    }
+    int result = -1;
+    if (PyTuple_GET_SIZE(pair) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(pair, 0)) ||
+        !PyBytes_Check(PyTuple_GET_ITEM(pair, 1))) {
+        PyErr_SetString(PyExc_TypeError, "headers: each must be a pair of bytes, (name, value)");
+        goto done;
+    }
+    (void)PyBytes_AsStringAndSize(PyTuple_GET_ITEM(pair, 0), &name, &name_len);
+    (void)PyBytes_AsStringAndSize(PyTuple_GET_ITEM(pair, 1), &value, &value_len);
+    if (name_len == 0 ||
+        cam_char_span(name, (size_t)name_len, CAM_CHAR_TOKEN) != (size_t)name_len ||
+        cam_char_span(value, (size_t)value_len, CAM_CHAR_FIELD) != (size_t)value_len) {
+        PyErr_Format(PyExc_ValueError, "headers: %R is not a valid header", pair);
+        goto done;
+    }
+    if (cam_buffer_reserve(lines, (size_t)name_len + (size_t)value_len + 4) < 0) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < name_len; i++) {
+        lines->ptr[lines->len++] = (char)cam_char_lower[(uint8_t)name[i]];
+    }
+    cam_buffer_put(lines, ": ", 2);
+    cam_buffer_put(lines, value, (size_t)value_len);
+    cam_buffer_put(lines, "\r\n", 2);
+    if (name_len == 6 && cam_char_equal(name, "server", 6)) {
+        server->sends_server = false;
+    } else if (name_len == 4 && cam_char_equal(name, "date", 4)) {
+        server->sends_date = false;
+    }
+    result = 0;
+done:
+    Py_DECREF(pair);
+    return result;
+}
+
+static int set_headers(HttpServerObject *server, PyObject *headers) {
+    cam_buffer lines = {0};
+    PyObject *iterator = headers && headers != Py_None ? PyObject_GetIter(headers) : NULL;
+    if (iterator != NULL) {
+        PyObject *item;
+        while ((item = PyIter_Next(iterator)) != NULL) {
+            int error = add_fixed_header(item, &lines, server);
+            Py_DECREF(item);
+            if (error < 0) {
+                break;
+            }
+        }
+        Py_DECREF(iterator);
+    }
+    if (!PyErr_Occurred()) {
+        server->fixed_headers = PyBytes_FromStringAndSize(lines.ptr, (Py_ssize_t)lines.len);
+    }
+    cam_buffer_free(&lines);
+    return server->fixed_headers ? 0 : -1;
+}
+
+static int set_scope_template(HttpServerObject *server, PyObject *asgi_version) {
+    const cam_asgi_constants *c = &server->state->asgi;
+    server->asgi_versions = PyDict_New();
+    server->scope_template = PyDict_New();
+    if (server->asgi_versions == NULL || server->scope_template == NULL ||
+        PyDict_SetItem(server->asgi_versions, c->str_version, asgi_version) < 0 ||
+        PyDict_SetItem(server->asgi_versions, c->str_spec_version, c->str_spec) < 0) {
+        return -1;
+    }
+    /* Every key is there, so that to fill in a copy never makes the dict grow. */
+    struct {
+        PyObject *key;
+        PyObject *value;
+    } entries[] = {
+        {c->str_type, c->str_http},
+        {c->str_asgi, Py_None},
+        {c->str_http_version, c->str_version_11},
+        {c->str_server, Py_None},
+        {c->str_client, Py_None},
+        {c->str_scheme, c->str_http},
+        {c->str_root_path, server->root_path},
+        {c->str_method, Py_None},
+        {c->str_path, Py_None},
+        {c->str_raw_path, Py_None},
+        {c->str_query_string, Py_None},
+        {c->str_headers, Py_None},
+        {c->str_state, Py_None},
+    };
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        if (PyDict_SetItem(server->scope_template, entries[i].key, entries[i].value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int set_logger(HttpServerObject *server, PyObject *logger) {
+    if (logger != NULL && logger != Py_None) {
+        server->logger = Py_NewRef(logger);
+        return 0;
+    }
+    PyObject *logging = PyImport_ImportModule("logging");
+    if (logging != NULL) {
+        server->logger = PyObject_CallMethod(logging, "getLogger", "s", "uvicorn.error");
+        Py_DECREF(logging);
+    }
+    return server->logger ? 0 : -1;
+}
+
+/* Seconds to nanoseconds, bounded to what can be added to the clock. */
+static int64_t nanoseconds_of(double seconds) {
+    if (!(seconds > 0)) {
+        return 0;
+    }
+    return seconds > 1e9 ? 1000000000 * SECOND : (int64_t)(seconds * 1e9);
+}
+
+PyDoc_STRVAR(server_doc,
+             "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
+             "           server_header=True, date_header=True, access_log=None, logger=None,\n"
+             "           keep_alive=5.0, head_timeout=30.0, context=None)\n--\n\n"
+             "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
+             "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
+             "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
+             "every response. `access_log` is called with client address, method, path, HTTP\n"
+             "version and status of every response; `logger` (uvicorn.error by default) gets\n"
+             "errors and warnings. An idle connection is closed after `keep_alive` seconds, one\n"
+             "that has not sent a whole head after `head_timeout` seconds.");
+
+static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"app",          "loop",    "state",         "root_path",
+                            "asgi_version", "headers", "server_header", "date_header",
+                            "access_log",   "logger",  "keep_alive",    "head_timeout",
+                            "context",      NULL};
+    PyObject *app;
+    PyObject *loop = NULL;
+    PyObject *app_state = Py_None;
+    PyObject *root_path = NULL;
+    PyObject *asgi_version = NULL;
+    PyObject *headers = NULL;
+    PyObject *access_log = Py_None;
+    PyObject *logger = Py_None;
+    PyObject *context = Py_None;
+    int server_header = 1;
+    int date_header = 1;
+    double keep_alive = 5.0;
+    double head_timeout = 30.0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOUUOppOOddO:HttpServer", names, &app, &loop,
+                                     &app_state, &root_path, &asgi_version, &headers,
+                                     &server_header, &date_header, &access_log, &logger,
+                                     &keep_alive, &head_timeout, &context)) {
+        return NULL;
+    }
+    if (loop == NULL) {
+        PyErr_SetString(PyExc_TypeError, "HttpServer() needs the keyword argument 'loop'");
+        return NULL;
+    }
+    if (app_state != Py_None && !PyDict_Check(app_state)) {
+        PyErr_SetString(PyExc_TypeError, "state must be a dict or None");
+        return NULL;
+    }
+    if (context != Py_None && !PyContext_CheckExact(context)) {
+        PyErr_SetString(PyExc_TypeError, "context must be a contextvars.Context or None");
+        return NULL;
+    }
+    cam_state *state = CamState_OfType(type);
+    HttpServerObject *self = state ? (HttpServerObject *)type->tp_alloc(type, 0) : NULL;
+    if (self == NULL) {
+        return NULL;
+    }
+    self->vectorcall = server_vectorcall;
+    self->state = state;
+    self->app = Py_NewRef(app);
+    self->loop = Py_NewRef(loop);
+    self->app_state = app_state != Py_None ? Py_NewRef(app_state) : PyDict_New();
+    self->context = context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
+    self->root_path = root_path ? Py_NewRef(root_path) : PyUnicode_FromStringAndSize(NULL, 0);
+    self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
+    self->sends_server = server_header;
+    self->sends_date = date_header;
+    self->keep_alive = nanoseconds_of(keep_alive);
+    self->head_timeout = nanoseconds_of(head_timeout);
+    self->date_second = -1;
+    PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
+    if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
+        version == NULL ||
+        (self->raw_root_path = PyUnicode_AsASCIIString(self->root_path)) == NULL ||
+        set_headers(self, headers) < 0 || set_scope_template(self, version) < 0 ||
+        set_logger(self, logger) < 0) {
+        Py_CLEAR(self);
+    }
+    Py_XDECREF(version);
+    return (PyObject *)self;
+}
+
+static int server_traverse(PyObject *op, visitproc visit, void *arg) {
+    HttpServerObject *self = (HttpServerObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->app);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->context);
+    Py_VISIT(self->app_state);
+    Py_VISIT(self->scope_template);
+    Py_VISIT(self->asgi_versions);
+    Py_VISIT(self->access_log);
+    Py_VISIT(self->logger);
+    Py_VISIT(self->sweep_handle);
+    return 0;
+}
+
+/* Breaks the cycles that go through the application and the loop; the rest, which a connection
+ * that is still being torn down may use, goes in dealloc. */
+static int server_clear(PyObject *op) {
+    HttpServerObject *self = (HttpServerObject *)op;
+    Py_CLEAR(self->sweep_handle);
+    Py_CLEAR(self->access_log);
+    return 0;
+}
+
+static void server_dealloc(PyObject *op) {
+    HttpServerObject *self = (HttpServerObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)server_clear(op);
+    Py_CLEAR(self->app);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->app_state);
+    Py_CLEAR(self->scope_template);
+    Py_CLEAR(self->asgi_versions);
+    Py_CLEAR(self->logger);
+    Py_CLEAR(self->root_path);
+    Py_CLEAR(self->raw_root_path);
+    Py_CLEAR(self->fixed_headers);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *get_connections(PyObject *op, void *Py_UNUSED(closure)) {
+    return PyLong_FromSsize_t(((HttpServerObject *)op)->connection_count);
+}
+
+static PyObject *get_tasks(PyObject *op, void *Py_UNUSED(closure)) {
+    return PyLong_FromSsize_t(((HttpServerObject *)op)->running_count);
+}
+
+static PyObject *get_requests(PyObject *op, void *Py_UNUSED(closure)) {
+    return PyLong_FromUnsignedLongLong(((HttpServerObject *)op)->request_count);
+}
+
+static PyGetSetDef server_getset[] = {
+    {"connections", get_connections, NULL, "How many connections are open.", NULL},
+    {"tasks", get_tasks, NULL, "How many requests have a task that has not ended.", NULL},
+    {"requests", get_requests, NULL, "How many responses have been completed.", NULL},
+    {NULL},
+};
+
+static PyMethodDef server_methods[] = {
+    {"shutdown", server_shutdown, METH_NOARGS, shutdown_doc},
+    {"abort", server_abort, METH_NOARGS, abort_doc},
+    {"cancel", server_cancel, METH_NOARGS, cancel_doc},
+    {"_sweep", server_sweep, METH_NOARGS, sweep_doc},
+    {NULL},
+};
+
+static PyMemberDef server_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(HttpServerObject, vectorcall), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, (void *)server_doc}, {Py_tp_new, server_new},
+    {Py_tp_dealloc, server_dealloc}, {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},     {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_methods, server_methods}, {Py_tp_members, server_members},
+    {Py_tp_getset, server_getset},   {0, NULL},
+};
+
+static PyType_Spec server_spec = {
+    .name = "camshaft._core.HttpServer",
+    .basicsize = sizeof(HttpServerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = server_slots,
+};
+
+int cam_http_server_exec(PyObject *module, cam_state *state) {
+    return CamState_AddType(module, &server_spec, NULL, 1, &state->asgi.server_type);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `_core.HttpServer`: an application with its options, and all the connections that serve it.
+ *
+ * Calling it gives the protocol of a new connection (csrc/py/asgi/connection.h). It belongs to the
+ * loop's thread. Connections and running requests are linked into it without being owned: a
+ * connection is owned by its transport, a request by its task.
+ */
+#ifndef CAM_ASGI_SERVER_H
+#define CAM_ASGI_SERVER_H
+
+#include "state.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct HttpProtocolObject;
+struct CycleObject;
+
+typedef struct HttpServerObject {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    cam_state *state;
+    PyObject *app;
+    PyObject *loop;
+    PyObject *context;        /* what the context of each request is a copy of */
+    PyObject *app_state;      /* dict that each scope gets a shallow copy of */
+    PyObject *root_path;      /* str */
+    PyObject *raw_root_path;  /* bytes */
+    PyObject *scope_template; /* dict: what the scopes of all connections have in common */
+    PyObject *asgi_versions;  /* dict: scope["asgi"] */
+    PyObject *access_log;     /* callable or NULL */
+    PyObject *logger;         /* logging.Logger */
+    PyObject *sweep_handle;   /* TimerHandle or NULL: the sweep to come */
+
+    PyObject *fixed_headers; /* bytes: header lines that every response begins with */
+    bool sends_server;       /* a Server line of our own, unless the application has one */
+    bool sends_date;
+    time_t date_second; /* when `date` was written */
+    char date[38];      /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
+
+    int64_t keep_alive;   /* nanoseconds that a connection may be idle; */
+    int64_t head_timeout; /* and that a head may take to arrive */
+
+    struct HttpProtocolObject *connections; /* borrowed; doubly linked */
+    struct CycleObject *running;            /* borrowed; doubly linked: tasks that have not ended */
+    Py_ssize_t connection_count;
+    Py_ssize_t running_count;
+    unsigned long long request_count; /* responses completed */
+    bool shutting_down;
+} HttpServerObject;
+
+int cam_http_server_exec(PyObject *module, cam_state *state);
+
+/* Nanoseconds on a clock that is cheap to read and some milliseconds coarse. */
+int64_t CamServer_Now(void);
+
+/* "date: ...\r\n" for this second: CAM_DATE_LINE bytes that stay until the next call. */
+enum { CAM_DATE_LINE = 37 };
+const char *CamServer_DateLine(HttpServerObject *server);
+
+/* logger.METHOD(message), with exc_info=exception unless that is NULL. Runs user code; what that
+ * raises goes to sys.unraisablehook. No exception may be set. */
+void CamServer_Log(HttpServerObject *server, PyObject *method, const char *message,
+                   PyObject *exception);
+
+/* Sees to it that a sweep comes, no later than `delay` nanoseconds or one second from now,
+ * whichever is less, or at the time of the one already planned. 0, or -1 with an exception. */
+int CamServer_PlanSweep(HttpServerObject *server, int64_t delay);
+
+/* Cancels the sweep to come when there is no connection left: an idle process does not wake. */
+void CamServer_ForgetSweep(HttpServerObject *server);
+
+void CamServer_AddConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
+void CamServer_RemoveConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
+void CamServer_AddCycle(HttpServerObject *server, struct CycleObject *cycle);
+void CamServer_RemoveCycle(HttpServerObject *server, struct CycleObject *cycle);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "asgi/transport.h"
+
+#include "stream.h"
+
+/* Calls a method without arguments for its effect. */
+static int call(PyObject *object, PyObject *method) {
+    PyObject *result = PyObject_CallMethodNoArgs(object, method);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+static int call_bool(PyObject *object, PyObject *method) {
+    PyObject *result = PyObject_CallMethodNoArgs(object, method);
+    int truth = result ? PyObject_IsTrue(result) : -1;
+    Py_XDECREF(result);
+    return truth;
+}
+
+/* Defines NAME(state, transport): the stream's own function, or the method of others. */
+#define DEFINE_CALL(name, stream_function, method)                                                 \
+    int name(cam_state *state, cam_transport transport) {                                          \
+        if (transport.object == NULL) {                                                            \
+            return 0;                                                                              \
+        }                                                                                          \
+        Py_INCREF(transport.object);                                                               \
+        int result = transport.is_stream ? stream_function(transport.object)                       \
+                                         : call(transport.object, state->asgi.str_##method);       \
+        Py_DECREF(transport.object);                                                               \
+        return result;                                                                             \
+    }
+
+DEFINE_CALL(CamTransport_Close, CamStream_Close, close)
+DEFINE_CALL(CamTransport_Abort, CamStream_Abort, abort)
+DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReading, pause_reading)
+DEFINE_CALL(CamTransport_ResumeReading, CamStream_ResumeReading, resume_reading)
+
+int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size) {
+    if (transport.object == NULL || size == 0) {
+        return 0;
+    }
+    if (!transport.is_stream) {
+        PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+        int result = bytes ? CamTransport_WriteBytes(state, transport, bytes) : -1;
+        Py_XDECREF(bytes);
+        return result;
+    }
+    Py_INCREF(transport.object);
+    int result = CamStream_Write(transport.object, data, (Py_ssize_t)size);
+    Py_DECREF(transport.object);
+    return result;
+}
+
+int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject *bytes) {
+    if (transport.object == NULL || PyBytes_GET_SIZE(bytes) == 0) {
+        return 0;
+    }
+    Py_INCREF(transport.object);
+    int result = -1;
+    if (transport.is_stream) {
+        result = CamStream_WriteBytes(transport.object, bytes);
+    } else {
+        PyObject *none = PyObject_CallMethodOneArg(transport.object, state->asgi.str_write, bytes);
+        Py_XDECREF(none);
+        result = none ? 0 : -1;
+    }
+    Py_DECREF(transport.object);
+    return result;
+}
+
+int CamTransport_WriteEof(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return 0;
+    }
+    Py_INCREF(transport.object);
+    int able = call_bool(transport.object, state->asgi.str_can_write_eof);
+    if (able > 0 && call(transport.object, state->asgi.str_write_eof) < 0) {
+        able = -1;
+    }
+    Py_DECREF(transport.object);
+    return able;
+}
+
+int CamTransport_IsClosing(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return 1;
+    }
+    if (transport.is_stream) {
+        return CamStream_IsClosing(transport.object);
+    }
+    Py_INCREF(transport.object);
+    int closing = call_bool(transport.object, state->asgi.str_is_closing);
+    Py_DECREF(transport.object);
+    return closing;
+}
+
+PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name) {
+    if (transport.object == NULL) {
+        Py_RETURN_NONE;
+    }
+    Py_INCREF(transport.object);
+    PyObject *info =
+        PyObject_CallMethodOneArg(transport.object, state->asgi.str_get_extra_info, name);
+    Py_DECREF(transport.object);
+    return info;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport of a connection: our own stream, called directly, or any other asyncio transport
+ * (TLS, another loop's), driven by its Python methods.
+ *
+ * Every call takes a reference of its own, for the call may run user code; with a transport that
+ * is not there (object NULL) all of them do nothing. 0, or -1 with an exception.
+ */
+#ifndef CAM_ASGI_TRANSPORT_H
+#define CAM_ASGI_TRANSPORT_H
+
+#include "state.h"
+
+#include <stdbool.h>
+
+typedef struct cam_transport {
+    PyObject *object; /* strong in the connection; NULL before it is made and after it is lost */
+    bool is_stream;
+} cam_transport;
+
+/* The bytes are copied. */
+int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size);
+int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject *bytes);
+
+/* Ends our direction once all is sent. 1, 0 when this transport cannot, or -1. */
+int CamTransport_WriteEof(cam_state *state, cam_transport transport);
+
+int CamTransport_Close(cam_state *state, cam_transport transport);
+int CamTransport_Abort(cam_state *state, cam_transport transport);
+int CamTransport_PauseReading(cam_state *state, cam_transport transport);
+int CamTransport_ResumeReading(cam_state *state, cam_transport transport);
+
+/* 1, 0 or -1; 1 without a transport. */
+int CamTransport_IsClosing(cam_state *state, cam_transport transport);
+
+/* What get_extra_info(name) gives: a new reference, None when it is not known. */
+PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name);
+
+#endif

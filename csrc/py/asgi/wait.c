@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "asgi/wait.h"
+
+#include "compat.h"
+
+static void link_wait(WaitObject *self) {
+    self->previous = NULL;
+    self->next = self->cycle->waits;
+    if (self->next != NULL) {
+        self->next->previous = self;
+    }
+    self->cycle->waits = self;
+    self->linked = true;
+}
+
+static void unlink_wait(WaitObject *self) {
+    if (!self->linked) {
+        return;
+    }
+    if (self->next != NULL) {
+        self->next->previous = self->previous;
+    }
+    if (self->previous != NULL) {
+        self->previous->next = self->next;
+    } else {
+        self->cycle->waits = self->next;
+    }
+    self->next = self->previous = NULL;
+    self->linked = false;
+}
+
+static void end_wait(WaitObject *self) {
+    unlink_wait(self);
+    Py_CLEAR(self->future);
+    Py_CLEAR(self->cycle);
+}
+
+void CamWait_Wake(WaitObject *self) {
+    cam_state *state = self->cycle->state;
+    PyObject *future = Py_XNewRef(self->future);
+    unlink_wait(self);
+    if (future == NULL) {
+        return;
+    }
+    PyObject *done = PyObject_CallMethodNoArgs(future, state->asgi.str_done);
+    int is_done = done ? PyObject_IsTrue(done) : -1;
+    Py_XDECREF(done);
+    if (is_done == 0) {
+        PyObject *none = PyObject_CallMethodOneArg(future, state->asgi.str_set_result, Py_None);
+        is_done = none ? 0 : -1;
+        Py_XDECREF(none);
+    }
+    if (is_done < 0) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_DECREF(future);
+}
+
+/* Suspends on a new future, which *result becomes. */
+static PySendResult suspend(WaitObject *self, PyObject **result) {
+    cam_state *state = self->cycle->state;
+    PyObject *future =
+        PyObject_CallMethodNoArgs(self->cycle->server->loop, state->asgi.str_create_future);
+    if (future == NULL || PyObject_SetAttr(future, state->asgi.str_future_blocking, Py_True) < 0) {
+        Py_XDECREF(future);
+        end_wait(self);
+        return PYGEN_ERROR;
+    }
+    Py_XSETREF(self->future, Py_NewRef(future));
+    if (!self->linked) {
+        link_wait(self);
+    }
+    *result = future;
+    return PYGEN_NEXT;
+}
+
+static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result) {
+    WaitObject *self = (WaitObject *)op;
+    *result = NULL;
+    if (self->cycle == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited receive() or send()");
+        return PYGEN_ERROR;
+    }
+    PySendResult outcome = PYGEN_ERROR;
+    Py_INCREF(self);
+    unlink_wait(self);
+    Py_CLEAR(self->future);
+    CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
+    if (self->kind == CAM_WAIT_SEND) {
+        if (CamCycle_MustWaitToSend(cycle)) {
+            outcome = suspend(self, result);
+        } else {
+            *result = Py_NewRef(Py_None);
+            outcome = PYGEN_RETURN;
+            end_wait(self);
+        }
+    } else {
+        int ready = CamCycle_Receive(cycle, result);
+        if (ready == 0) {
+            outcome = suspend(self, result);
+        } else {
+            outcome = ready > 0 ? PYGEN_RETURN : PYGEN_ERROR;
+            end_wait(self);
+        }
+    }
+    Py_DECREF(cycle);
+    Py_DECREF(self);
+    return outcome;
+}
+
+/* ---- a wait that is over before it begins ---- */
+
+static PySendResult done_step(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(value),
+                              PyObject **result) {
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+/* ---- both as coroutines for Python code ---- */
+
+/* The outcome of a step as a coroutine's method gives it. */
+static PyObject *method_result(PySendResult outcome, PyObject *result) {
+    if (outcome != PYGEN_RETURN) {
+        return outcome == PYGEN_NEXT ? result : NULL;
+    }
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    Py_DECREF(result);
+    if (stop != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+    return NULL;
+}
+
+static PyObject *wait_send(PyObject *op, PyObject *value) {
+    PyObject *result;
+    PySendResult outcome = wait_step(op, value, &result);
+    return method_result(outcome, result);
+}
+
+static PyObject *wait_next(PyObject *op) {
+    return wait_send(op, Py_None);
+}
+
+static PyObject *done_send(PyObject *op, PyObject *value) {
+    PyObject *result;
+    PySendResult outcome = done_step(op, value, &result);
+    return method_result(outcome, result);
+}
+
+static PyObject *done_next(PyObject *op) {
+    return done_send(op, Py_None);
+}
+
+void CamWait_Raise(PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs < 1 || nargs > 3) {
+        PyErr_SetString(PyExc_TypeError, "throw() takes from 1 to 3 arguments");
+        return;
+    }
+    PyObject *type = args[0];
+    PyObject *value = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
+    if (PyExceptionInstance_Check(type)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    } else if (PyExceptionClass_Check(type)) {
+        PyErr_SetObject(type, value);
+    } else {
+        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
+    }
+}
+
+static PyObject *wait_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    Py_INCREF(op);
+    end_wait((WaitObject *)op);
+    CamWait_Raise(args, nargs);
+    Py_DECREF(op);
+    return NULL;
+}
+
+static PyObject *wait_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    end_wait((WaitObject *)op);
+    Py_RETURN_NONE;
+}
+
+static PyObject *done_throw(PyObject *Py_UNUSED(op), PyObject *const *args, Py_ssize_t nargs) {
+    CamWait_Raise(args, nargs);
+    return NULL;
+}
+
+static PyObject *done_close(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored)) {
+    Py_RETURN_NONE;
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
+static PyMethodDef wait_methods[] = {
+    {"send", wait_send, METH_O, "As a coroutine's."},
+    {"throw", FAST(wait_throw), METH_FASTCALL, "As a coroutine's."},
+    {"close", wait_close, METH_NOARGS, "As a coroutine's."},
+    {NULL},
+};
+
+static PyMethodDef done_methods[] = {
+    {"send", done_send, METH_O, "As a coroutine's."},
+    {"throw", FAST(done_throw), METH_FASTCALL, "As a coroutine's."},
+    {"close", done_close, METH_NOARGS, "As a coroutine's."},
+    {NULL},
+};
+
+/* ---- the objects ---- */
+
+PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind) {
+    PyTypeObject *type = (PyTypeObject *)cycle->state->asgi.wait_type;
+    WaitObject *self = (WaitObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->cycle = (CycleObject *)Py_NewRef(cycle);
+        self->kind = kind;
+    }
+    return (PyObject *)self;
+}
+
+static int wait_traverse(PyObject *op, visitproc visit, void *arg) {
+    WaitObject *self = (WaitObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->cycle);
+    Py_VISIT(self->future);
+    return 0;
+}
+
+static int wait_clear(PyObject *op) {
+    end_wait((WaitObject *)op);
+    return 0;
+}
+
+static void wait_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    end_wait((WaitObject *)op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot wait_slots[] = {
+    {Py_tp_doc, (void *)"What receive() and send() return."},
+    {Py_tp_dealloc, wait_dealloc},
+    {Py_tp_traverse, wait_traverse},
+    {Py_tp_clear, wait_clear},
+    {Py_tp_methods, wait_methods},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, wait_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, wait_step},
+    {0, NULL},
+};
+
+static PyType_Spec wait_spec = {
+    .name = "camshaft._core.Wait",
+    .basicsize = sizeof(WaitObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = wait_slots,
+};
+
+static PyType_Slot done_slots[] = {
+    {Py_tp_doc, (void *)"What send() returns when the event is already on its way."},
+    {Py_tp_methods, done_methods},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, done_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, done_step},
+    {0, NULL},
+};
+
+static PyType_Spec done_spec = {
+    .name = "camshaft._core.Done",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = done_slots,
+};
+
+int cam_wait_exec(PyObject *module, cam_state *state) {
+    if (CamState_AddType(module, &wait_spec, NULL, 0, &state->asgi.wait_type) < 0 ||
+        CamState_AddType(module, &done_spec, NULL, 0, &state->asgi.done_type) < 0) {
+        return -1;
+    }
+    PyTypeObject *type = (PyTypeObject *)state->asgi.done_type;
+    state->asgi.done = type->tp_alloc(type, 0);
+    return state->asgi.done ? 0 : -1;
+}

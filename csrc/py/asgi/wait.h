@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What receive() and send() return: awaitables that end at once if nothing has to be waited for.
+ *
+ * They look like coroutines (send, throw, close), so that asyncio.create_task(receive()) works. A
+ * wait that must suspend does so on an asyncio Future of its own: one shared by several tasks
+ * would be cancelled for all of them with the first.
+ */
+#ifndef CAM_ASGI_WAIT_H
+#define CAM_ASGI_WAIT_H
+
+#include "asgi/cycle.h"
+
+typedef enum cam_wait_kind {
+    CAM_WAIT_RECEIVE, /* ends with the next event */
+    CAM_WAIT_SEND,    /* ends with None when the peer has caught up */
+} cam_wait_kind;
+
+typedef struct WaitObject {
+    PyObject_HEAD
+    CycleObject *cycle;      /* strong; NULL once ended */
+    PyObject *future;        /* strong or NULL: suspended on it */
+    struct WaitObject *next; /* in cycle->waits while suspended */
+    struct WaitObject *previous;
+    bool linked;
+    uint8_t kind; /* cam_wait_kind */
+} WaitObject;
+
+int cam_wait_exec(PyObject *module, cam_state *state);
+
+PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind);
+
+/* Wakes one wait; it must be linked, and is no longer afterwards. Runs user code. */
+void CamWait_Wake(WaitObject *self);
+
+/* Sets the exception that a throw(type_or_exception[, value[, traceback]]) was given. */
+void CamWait_Raise(PyObject *const *args, Py_ssize_t nargs);
+
+#endif
