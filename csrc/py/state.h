@@ -48,6 +48,8 @@
     X(type)                                                                                        \
     X(proto)                                                                                       \
     X(fileno)                                                                                      \
+    X(_io_refs)                                                                                    \
+    X(_decref_socketios)                                                                           \
     X(close)                                                                                       \
     X(create_future)                                                                               \
     X(cancelled)                                                                                   \

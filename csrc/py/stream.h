@@ -16,8 +16,8 @@
 int CamStream_Check(cam_state *state, PyObject *object);
 
 /* Queues bytes for sending, copied; they go out at the end of the loop's turn, or at once when
- * more than 64 KiB are waiting. Writing to a closing transport is silently dropped, as asyncio
- * does. 0, or -1 with MemoryError or an exception of the protocol's pause_writing. */
+ * more than 64 KiB are waiting. Once the connection is lost (closed with nothing left to send,
+ * aborted or broken) or after write_eof(), what is written is silently dropped. 0, or -1 with MemoryError or an exception of the protocol's pause_writing. */
 int CamStream_Write(PyObject *stream, const char *data, Py_ssize_t size);
 
 /* The same for a bytes object, which is kept and not copied when it is large. */
@@ -26,7 +26,7 @@ int CamStream_WriteBytes(PyObject *stream, PyObject *bytes);
 /* Flushes what is queued, then closes; connection_lost follows in a later callback. */
 int CamStream_Close(PyObject *stream);
 
-/* Drops what is queued and closes with a reset-like end; connection_lost follows. */
+/* Drops what the kernel does not take at once and closes; connection_lost follows. */
 int CamStream_Abort(PyObject *stream);
 
 int CamStream_IsClosing(PyObject *stream);

@@ -213,6 +213,31 @@ static PyObject *server_argument(StreamObject *stream) {
 #endif
 }
 
+/* Keeps a socket object's close() from closing the descriptor under the transport: the number
+ * could be another connection's the next moment. socket.makefile() uses the same count. An object
+ * that is no socket.socket is taken as it is. 0, or -1 with an exception. */
+static int hold_socket(cam_state *state, PyObject *socket) {
+    if (!PyObject_TypeCheck(socket, (PyTypeObject *)state->socket_class)) {
+        return 0;
+    }
+    PyObject *count = PyObject_GetAttr(socket, state->str__io_refs);
+    long number = count ? PyLong_AsLong(count) : -1;
+    Py_XDECREF(count);
+    if (number == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    PyObject *more = PyLong_FromLong(number + 1);
+    int status = more ? PyObject_SetAttr(socket, state->str__io_refs, more) : -1;
+    Py_XDECREF(more);
+    return status;
+}
+
+static void let_go_socket(cam_state *state, PyObject *socket) {
+    if (PyObject_TypeCheck(socket, (PyTypeObject *)state->socket_class)) {
+        call_quietly(socket, state->str__decref_socketios, NULL);
+    }
+}
+
 /* Closes the descriptor and drops all references but those that a finished transport answers
  * from (extra). Runs user code; keeps the exception that is set. */
 static void stream_release(StreamObject *stream) {
@@ -240,6 +265,7 @@ static void stream_release(StreamObject *stream) {
     PyObject *pending = PyErr_GetRaisedException();
     if (socket != NULL) {
         call_quietly(socket, stream->state->str_close, NULL);
+        let_go_socket(stream->state, socket); /* closes it really */
         Py_DECREF(socket);
     } else if (fd >= 0) {
         close(fd);
@@ -325,6 +351,9 @@ int cam_stream_finish(LoopObject *Py_UNUSED(loop), PyObject *owner) {
         status = result ? 0 : -1;
         Py_XDECREF(result);
     }
+    if (status < 0) {
+        status = cam_stream_report(stream, "Exception in callback protocol.connection_lost()");
+    }
     fail_waiter(stream, reason);
     stream_release(stream);
     PyObject *pending = PyErr_GetRaisedException();
@@ -343,12 +372,18 @@ static int step_connection_made(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     if (stream->native != NULL) {
         PyObject *protocol = Py_NewRef(stream->protocol);
         int status = stream->native->connection_made(protocol, owner);
+        if (status < 0) { /* it cannot be trusted with data */
+            status = cam_stream_fatal(stream, "Fatal error: protocol.connection_made() failed.");
+        }
         Py_DECREF(protocol);
         return status;
     }
     PyObject *result = cam_stream_call(stream, stream->state->str_connection_made, owner);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
+    if (result == NULL) {
+        return cam_stream_report(stream, "Exception in callback protocol.connection_made()");
+    }
+    Py_DECREF(result);
+    return 0;
 }
 
 static int step_start_reading(LoopObject *Py_UNUSED(loop), PyObject *owner) {
@@ -567,11 +602,16 @@ static int stream_init(PyObject *self, PyObject *args, PyObject *keywords) {
     }
     set_nodelay((int)fd, family, type, proto);
     stream->io.fd = stream->shown_fd = (int)fd;
+    if (hold_socket(state, socket) < 0) {
+        stream->io.fd = -1;
+        return -1;
+    }
     stream->socket = Py_NewRef(socket);
     if (stream_begin(stream, (LoopObject *)loop, protocol, waiter != Py_None ? waiter : NULL,
                      server != Py_None ? server : NULL, NULL) < 0) {
         PyObject *exception = PyErr_GetRaisedException();
         stream->io.fd = -1; /* still the caller's */
+        let_go_socket(state, socket);
         Py_CLEAR(stream->socket);
         stream_release(stream);
         PyErr_SetRaisedException(exception);
