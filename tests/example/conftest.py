@@ -64,9 +64,3 @@ def client(server: ServerProcess) -> Iterator[httpx.Client]:
         limits=httpx.Limits(keepalive_expiry=2),
     ) as session:
         yield session
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Wait for the server to exist."""
-    if "CAMSHAFT_TEST_SERVER" not in os.environ:
-        pytest.skip("the server is not there yet; CAMSHAFT_TEST_SERVER=uvicorn tests the example")
