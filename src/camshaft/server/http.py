@@ -1,37 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What the server needs of the HTTP part, which is C: `_core.HttpServer`."""
+"""The HTTP part of a server, which is C, made from a configuration."""
 
 import asyncio
-import contextvars
-from typing import Any, Protocol
+from typing import Any
 
-from camshaft import _core
+from camshaft._core import HttpServer
 from camshaft.config import Config
 from camshaft.server.access import access_log
-
-
-class HttpServer(Protocol):
-    """A protocol factory, and all the connections that it has made."""
-
-    def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection."""
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-
-    @property
-    def tasks(self) -> int:
-        """How many requests' tasks have not ended; those outlive a connection that is lost."""
-
-    def shutdown(self) -> None:
-        """Close idle connections, and the others after the answer under way."""
-
-    def cancel(self) -> None:
-        """Cancel the requests' tasks."""
-
-    def abort(self) -> None:
-        """Drop all connections."""
 
 
 def http_server(
@@ -42,8 +17,7 @@ def http_server(
     A Server or Date header of the configuration takes the place of the default one.
     """
     given = {name for name, _ in config.encoded_headers}
-    make: Any = _core
-    server: HttpServer = make.HttpServer(
+    return HttpServer(
         config.loaded_app,
         loop=loop,
         state=state,
@@ -57,4 +31,3 @@ def http_server(
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
     )
-    return server

@@ -16,9 +16,10 @@ import socket
 from collections.abc import Awaitable, Iterator
 from typing import Any
 
+from camshaft._core import HttpServer
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
-from camshaft.server.http import HttpServer, http_server
+from camshaft.server.http import http_server
 from camshaft.server.lifespan import Lifespan
 from camshaft.server.listeners import ListenError, describe, inode, open_sockets
 from camshaft.server.signals import captured
