@@ -39,12 +39,12 @@ class FakeHttp:
         self.connections = 0
         self.tasks = 0
         self.asked: list[str] = []
-        self.contexts: list[str] = []
+        self.made = 0
         self.on_shutdown: Callable[[], None] = lambda: None
         self.on_cancel: Callable[[], None] = lambda: None
 
     def __call__(self) -> asyncio.Protocol:
-        self.contexts.append(REQUESTS.get())
+        self.made += 1
         return asyncio.Protocol()
 
     def shutdown(self) -> None:
@@ -320,7 +320,7 @@ def test_sockets_of_the_caller(http: FakeHttp, lines: Any) -> None:
         serving = asyncio.ensure_future(server.serve(sockets=[sock]))
         await until(lambda: server.started)
         _, writer = await asyncio.open_connection(*address)
-        await until(lambda: bool(http.contexts))
+        await until(lambda: http.made == 1)
         writer.close()
         server.should_exit = True
         await asyncio.wait_for(serving, LIMIT)
@@ -331,14 +331,23 @@ def test_sockets_of_the_caller(http: FakeHttp, lines: Any) -> None:
     assert sock.fileno() == -1
 
 
-@pytest.mark.parametrize(("reset", "seen"), [(False, "set"), (True, "unset")])
-def test_reset_contextvars(reset: bool, seen: str, http: FakeHttp) -> None:
-    server = server_for(reset_contextvars=reset)
+@pytest.mark.parametrize(("reset", "seen"), [(False, b"set"), (True, b"unset")])
+def test_reset_contextvars(reset: bool, seen: bytes) -> None:
+    async def tells(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": REQUESTS.get().encode()})
+
+    config = Config(
+        tells, port=0, log_config=None, lifespan="off", reset_contextvars=reset, access_log=False
+    )
+    server = Server(config)
+    answers = []
 
     async def steps() -> None:
         address = server.servers[0].sockets[0].getsockname()  # type: ignore[attr-defined]
-        _, writer = await asyncio.open_connection(*address)
-        await until(lambda: bool(http.contexts))
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        answers.append(await asyncio.wait_for(reader.read(), LIMIT))
         writer.close()
         server.should_exit = True
 
@@ -347,7 +356,7 @@ def test_reset_contextvars(reset: bool, seen: str, http: FakeHttp) -> None:
         await run_and(server, steps)
 
     camshaft.run(main())
-    assert http.contexts == [seen]
+    assert answers[0].endswith(b"\r\n\r\n" + seen)
 
 
 def test_unix_socket_is_removed(http: FakeHttp, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """The HTTP part of a server, which is C, made from a configuration."""
 
 import asyncio
+import contextvars
 from typing import Any
 
 from camshaft._core import HttpServer

@@ -8,7 +8,6 @@ without requests does not wake up.
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import os
 import signal
@@ -178,15 +177,13 @@ class Server:
             return
         if self.lifespan.failed:
             raise SystemExit(STARTUP_FAILURE)
-        # Connections, and so requests, run in copies of this context.
-        context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
-        self.http = context.run(http_server, config, self._loop, self.lifespan.state)
+        self.http = http_server(config, self._loop, self.lifespan.state)
         try:
             listening = await open_sockets(config) if sockets is None else sockets
             if sockets is None and config.uds is not None and config.fd is None:
                 self._unix_inode = inode(config.uds)
             try:
-                await self._loop.create_task(self._listen(listening), context=context)
+                await self._listen(listening)
             except BaseException:
                 for sock in listening:
                     sock.close()
