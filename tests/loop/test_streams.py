@@ -268,6 +268,31 @@ def test_resume_writing_may_write_again(loop):
     run(loop, main())
 
 
+@pytest.mark.parametrize("how", ["close", "write_eof"])
+def test_resume_writing_may_write_while_closing(loop, how):
+    """TLS does, with its close_notify: the end comes when that is sent too."""
+
+    class Farewell(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            if how == "close":
+                self.transport.write(b"bye")
+
+    async def main():
+        transport, protocol, peer = await open_stream(Farewell, buffer=4096)
+        transport.set_write_buffer_limits(high=0)
+        transport.write(bytes(500_000))
+        getattr(transport, how)()
+        data = await receive_all(peer)
+        assert len(data) == 500_000 + (3 if how == "close" else 0)
+        if how == "write_eof":
+            transport.close()
+        assert await protocol.lost is None
+        peer.close()
+
+    run(loop, main())
+
+
 @pytest.mark.parametrize("which", ["pause_writing", "resume_writing"])
 def test_errors_in_flow_control_are_reported(loop, reports, which):
     async def main():

@@ -386,7 +386,15 @@ int cam_stream_writable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
         tell_protocol(stream, false) < 0) { /* may write again, or close */
         return -1;
     }
-    if (stream->first != NULL || stream->lost || stream->loop == NULL) {
+    if (stream->lost || stream->loop == NULL) {
+        return 0;
+    }
+    if (stream->first != NULL && !is_blocked(stream)) {
+        /* resume_writing() wrote. Not left to the end of the turn: that what waits for the
+         * buffer to drain (closing, the end of the stream, sendfile) may go on is seen here. */
+        flush(stream);
+    }
+    if (stream->first != NULL || stream->lost) {
         return 0;
     }
     if (waiter_done(stream) < 0) {
