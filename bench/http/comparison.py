@@ -80,6 +80,7 @@ def row(title: str, ours: list[Sample], theirs: list[Sample]) -> list[str]:
         ),
         f"{middle(theirs, 'cpu'):.1f}",
         f"{middle(ours, 'cpu'):.1f}",
+        summary.ratio([sample.cpu for sample in theirs], [sample.cpu for sample in ours]),
         f"{middle(theirs, 'p99'):.2f}",
         f"{middle(ours, 'p99'):.2f}",
     ]
@@ -99,8 +100,9 @@ def run(apps: list[str], names: list[str], rounds: int, seconds: int, idle: floa
         wakes.append([target.title, *(str(woken[name]) for name in names)])
     for name in names[:-1]:
         print(f"\n### {name} beside {base}: wrk -t1 -c{wrk.CONNECTIONS}, {rounds} × {seconds} s\n")
-        head = [f"{base} req/s", f"{name} req/s", "ratio (quartiles)"]
-        head += [f"{who} {what}" for what in ("CPU µs", "p99 ms") for who in (base, name)]
+        head = [f"{base} req/s", f"{name} req/s", "ratio"]
+        head += [f"{base} CPU µs", f"{name} CPU µs", "CPU ratio"]
+        head += [f"{base} p99 ms", f"{name} p99 ms"]
         print(summary.table(["one worker, one core", *head], rows[name]))
     print(f"\n### Wake-ups of the idle process in {idle:g} s\n")
     print(summary.table(["", *names], wakes), flush=True)
