@@ -162,7 +162,7 @@ class Client:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.held = b""
+        self.held = bytearray()
 
     def __enter__(self) -> "Client":
         return self
@@ -175,35 +175,34 @@ class Client:
 
     def read_some(self) -> bytes:
         """Return what there is, at least one byte; nothing at the end of the connection."""
-        if self.held:
-            data, self.held = self.held, b""
-            return data
-        return self.sock.recv(65536)
+        return self._take(len(self.held)) if self.held else self.sock.recv(65536)
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self.held[:size])
+        del self.held[:size]
+        return data
+
+    def _read_more(self) -> None:
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise EOFError(f"the connection ended after {bytes(self.held[:1000])!r}")
+        self.held += data
 
     def read_until(self, end: bytes) -> bytes:
         while end not in self.held:
-            data = self.sock.recv(65536)
-            if not data:
-                raise EOFError(f"the connection ended after {self.held!r}")
-            self.held += data
-        data, _, self.held = self.held.partition(end)
-        return data + end
+            self._read_more()
+        return self._take(self.held.index(end) + len(end))
 
     def read_exactly(self, size: int) -> bytes:
         while len(self.held) < size:
-            data = self.sock.recv(65536)
-            if not data:
-                raise EOFError(f"the connection ended after {len(self.held)} of {size} bytes")
-            self.held += data
-        data, self.held = self.held[:size], self.held[size:]
-        return data
+            self._read_more()
+        return self._take(size)
 
     def read_all(self) -> bytes:
         """Return everything up to the end of the connection."""
-        data, self.held = self.held, b""
-        while more := self.sock.recv(65536):
-            data += more
-        return data
+        while data := self.sock.recv(65536):
+            self.held += data
+        return self._take(len(self.held))
 
     def at_end(self) -> bool:
         """Wait for the end of the connection; False if there are bytes before it."""
