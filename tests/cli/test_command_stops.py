@@ -85,3 +85,18 @@ def test_idle_connection_does_not_keep_it(tmp_path: Path) -> None:
             assert server.stop() == -SIGTERM
         finally:
             connection.close()
+
+
+def test_signal_while_the_application_starts(tmp_path: Path) -> None:
+    """The start-up is finished, so that the shutdown finds what it expects."""
+    release = tmp_path / "release"
+    env = {"SERVED_RELEASE": str(release)}
+    with Serving(tmp_path, "served:starts_slowly", env=env, ready="app: starting") as server:
+        server.send(SIGTERM)
+        release.touch()
+        assert server.wait() == -SIGTERM
+        assert server.lines[-3:] == [
+            "INFO:     Waiting for application shutdown.",
+            "INFO:     Application shutdown complete.",
+            "INFO:     Finished server process [PID]",
+        ]

@@ -117,6 +117,25 @@ def test_lines_of_a_run(http: FakeHttp, lines: Any) -> None:
     assert http.asked == ["shutdown"]
 
 
+def test_startup_and_shutdown_by_hand(http: FakeHttp, lines: Any) -> None:
+    """As frameworks do that have a loop, signals and an end of their own."""
+
+    async def main() -> None:
+        server = server_for()
+        await server.startup()
+        assert server.started
+        _, writer = await asyncio.open_connection(
+            *server.servers[0].sockets[0].getsockname()  # type: ignore[attr-defined]
+        )
+        await until(lambda: http.made == 1)
+        writer.close()
+        await server.shutdown()
+
+    camshaft.run(main())
+    assert lines()[-2:] == ["Waiting for application shutdown.", "Application shutdown complete."]
+    assert http.asked == ["shutdown"]
+
+
 def test_exit_is_asked_for_from_another_thread(http: FakeHttp) -> None:
     server = server_for()
 

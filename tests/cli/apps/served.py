@@ -94,6 +94,16 @@ async def start_fails(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": "there is no database"})
 
 
+async def starts_slowly(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    tell("starting")
+    while not Path(os.environ["SERVED_RELEASE"]).exists():
+        await asyncio.sleep(0.01)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
 async def never_ends(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
