@@ -17,7 +17,8 @@ int CamStream_Check(cam_state *state, PyObject *object);
 
 /* Queues bytes for sending, copied; they go out at the end of the loop's turn, or at once when
  * more than 64 KiB are waiting. Once the connection is lost (closed with nothing left to send,
- * aborted or broken) or after write_eof(), what is written is silently dropped. 0, or -1 with MemoryError or an exception of the protocol's pause_writing. */
+ * aborted or broken) or after write_eof(), what is written is silently dropped. 0, or -1 with
+ * MemoryError or an exception of the protocol's pause_writing. */
 int CamStream_Write(PyObject *stream, const char *data, Py_ssize_t size);
 
 /* The same for a bytes object, which is kept and not copied when it is large. */

@@ -16,7 +16,7 @@ typedef struct cam_buffer {
 
 /* Makes room for `extra` more bytes. 0, or -1 with MemoryError and the buffer as it was. */
 static inline int cam_buffer_reserve(cam_buffer *buffer, size_t extra) {
-    if (buffer->capacity - buffer->len >= extra) {
+    if (buffer->ptr != NULL && buffer->capacity - buffer->len >= extra) {
         return 0;
     }
     size_t capacity = buffer->capacity ? buffer->capacity * 2 : 512;
