@@ -48,6 +48,7 @@
     X(type)                                                                                        \
     X(proto)                                                                                       \
     X(fileno)                                                                                      \
+    X(setblocking)                                                                                 \
     X(_io_refs)                                                                                    \
     X(_decref_socketios)                                                                           \
     X(close)                                                                                       \

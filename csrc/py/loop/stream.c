@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The stream transport: its life, its methods and what other C code asks of it. */
+/* The stream transport as Python and as other C code (stream.h) see it: type and methods. */
 #include "loop/stream_object.h"
 
 #include "compat.h"
@@ -17,496 +17,10 @@ enum {
     LOW_WATER = HIGH_WATER / 4,
 };
 
-/* ---- calling the protocol ---- */
-
-/* The stream's context, or a copy when it is entered already, entered. NULL with an exception. */
-static PyObject *enter_context(StreamObject *stream) {
-    PyObject *context = Py_NewRef(stream->context);
-    if (PyContext_Enter(context) == 0) {
-        return context;
-    }
-    PyErr_Clear();
-    PyObject *copy = PyContext_Copy(context);
-    Py_DECREF(context);
-    if (copy != NULL && PyContext_Enter(copy) < 0) {
-        Py_CLEAR(copy);
-    }
-    return copy;
-}
-
-PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument) {
-    PyObject *context = enter_context(stream);
-    if (context == NULL) {
-        return NULL;
-    }
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    PyObject *stack[] = {NULL, protocol, argument};
-    size_t count = argument ? 2 : 1;
-    PyObject *result =
-        PyObject_VectorcallMethod(name, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (PyContext_Exit(context) < 0) {
-        Py_CLEAR(result);
-    }
-    if (result == NULL) {
-        PyObject *exception = PyErr_GetRaisedException();
-        Py_DECREF(protocol);
-        Py_DECREF(context);
-        PyErr_SetRaisedException(exception);
-        return NULL;
-    }
-    Py_DECREF(protocol);
-    Py_DECREF(context);
-    return result;
-}
-
-void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exception) {
-    if (stream->loop == NULL || !stream->loop->debug) {
-        return;
-    }
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *method = PyObject_GetAttrString(stream->state->asyncio_logger, "debug");
-    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", (PyObject *)stream, text);
-    PyObject *keywords = exception ? Py_BuildValue("{sO}", "exc_info", exception) : NULL;
-    PyObject *done = NULL;
-    if (method != NULL && args != NULL && (keywords != NULL || exception == NULL)) {
-        done = PyObject_Call(method, args, keywords);
-    }
-    if (done == NULL) {
-        PyErr_WriteUnraisable((PyObject *)stream);
-    }
-    Py_XDECREF(done);
-    Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(method);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-}
-
-int cam_stream_report(StreamObject *stream, const char *message) {
-    PyObject *exception = PyErr_GetRaisedException();
-    LoopObject *loop = stream->loop;
-    PyObject *extra =
-        Py_BuildValue("{OOOO}", stream->state->str_transport, (PyObject *)stream,
-                      stream->state->str_protocol, stream->protocol ? stream->protocol : Py_None);
-    PyErr_Clear(); /* without memory for the extra keys the report goes out without them */
-    PyErr_SetRaisedException(exception);
-    int status;
-    if (loop == NULL) {
-        PyErr_WriteUnraisable((PyObject *)stream);
-        status = 0;
-    } else {
-        Py_INCREF(loop);
-        status = CamLoop_ReportError(loop, message, extra);
-        Py_DECREF(loop);
-    }
-    Py_XDECREF(extra);
-    return status;
-}
-
-int cam_stream_fatal(StreamObject *stream, const char *message) {
-    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
-        PyErr_ExceptionMatches(PyExc_SystemExit)) {
-        return -1;
-    }
-    PyObject *exception = PyErr_GetRaisedException();
-    int status = 0;
-    if (PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_OSError)) {
-        cam_stream_debug(stream, message, exception);
-    } else {
-        PyErr_SetRaisedException(Py_NewRef(exception));
-        status = cam_stream_report(stream, message);
-    }
-    PyObject *left = status < 0 ? PyErr_GetRaisedException() : NULL;
-    if (cam_stream_force_close(stream, exception) < 0) {
-        if (left == NULL) {
-            status = -1;
-        } else {
-            PyErr_Clear();
-        }
-    }
-    if (left != NULL) {
-        PyErr_SetRaisedException(left);
-    }
-    Py_DECREF(exception);
-    return status;
-}
-
-/* ---- life ---- */
-
-int cam_stream_watch(StreamObject *stream, uint32_t interest) {
-    if (interest == stream->io.interest) {
-        return 0;
-    }
-    return CamLoop_WatchIo(stream->loop, &stream->io, interest);
-}
-
-void cam_stream_lend(StreamObject *stream) {
-    if (stream->io.interest == 0 && stream->loop != NULL) {
-        CamLoop_UnwatchIo(stream->loop, &stream->io);
-    }
-}
-
-int cam_stream_lose(StreamObject *stream) {
-    stream->closing = true;
-    stream->lost = 1;
-    CamLoop_UnwatchIo(stream->loop, &stream->io);
-    if (CamLoop_CheckUsable(stream->loop) < 0) {
-        return -1;
-    }
-    return CamLoop_Enqueue(stream->loop, cam_stream_finish, (PyObject *)stream);
-}
-
-int cam_stream_force_close(StreamObject *stream, PyObject *reason) {
-    if (stream->lost || stream->loop == NULL) {
-        return 0;
-    }
-    cam_stream_drop(stream);
-    Py_XSETREF(stream->reason, Py_XNewRef(reason));
-    return cam_stream_lose(stream);
-}
-
-int cam_stream_close(StreamObject *stream) {
-    if (stream->closing || stream->loop == NULL) {
-        return 0;
-    }
-    stream->closing = true;
-    cam_stream_flush((PyObject *)stream);
-    if (stream->lost) {
-        return 0; /* sending failed */
-    }
-    if (stream->first == NULL) {
-        return cam_stream_lose(stream);
-    }
-    return cam_stream_watch(stream, CAM_POLL_OUT);
-}
-
-static int stream_abort(StreamObject *stream) {
-    /* asyncio would have tried to send in write(): so is what waits for the end of the turn. */
-    cam_stream_flush((PyObject *)stream);
-    return cam_stream_force_close(stream, NULL);
-}
-
-/* Calls a method for its effect; exceptions are reported as unraisable. */
-static void call_quietly(PyObject *object, PyObject *name, PyObject *argument) {
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *stack[] = {NULL, object, argument};
-    size_t count = argument ? 2 : 1;
-    PyObject *done =
-        PyObject_VectorcallMethod(name, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (done == NULL) {
-        PyErr_WriteUnraisable(object);
-    }
-    Py_XDECREF(done);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-}
-
-/* asyncio.Server counts its transports; from 3.13 on it also knows which they are. */
-static PyObject *server_argument(StreamObject *stream) {
-#if PY_VERSION_HEX >= 0x030D0000
-    return (PyObject *)stream;
-#else
-    (void)stream;
-    return NULL;
-#endif
-}
-
-/* Keeps a socket object's close() from closing the descriptor under the transport: the number
- * could be another connection's the next moment. socket.makefile() uses the same count. An object
- * that is no socket.socket is taken as it is. 0, or -1 with an exception. */
-static int hold_socket(cam_state *state, PyObject *socket) {
-    if (!PyObject_TypeCheck(socket, (PyTypeObject *)state->socket_class)) {
-        return 0;
-    }
-    PyObject *count = PyObject_GetAttr(socket, state->str__io_refs);
-    long number = count ? PyLong_AsLong(count) : -1;
-    Py_XDECREF(count);
-    if (number == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    PyObject *more = PyLong_FromLong(number + 1);
-    int status = more ? PyObject_SetAttr(socket, state->str__io_refs, more) : -1;
-    Py_XDECREF(more);
-    return status;
-}
-
-static void let_go_socket(cam_state *state, PyObject *socket) {
-    if (PyObject_TypeCheck(socket, (PyTypeObject *)state->socket_class)) {
-        call_quietly(socket, state->str__decref_socketios, NULL);
-    }
-}
-
-/* Closes the descriptor and drops all references but those that a finished transport answers
- * from (extra). Runs user code; keeps the exception that is set. */
-static void stream_release(StreamObject *stream) {
-    LoopObject *loop = stream->loop;
-    int fd = stream->io.fd;
-    if (loop != NULL) {
-        CamLoop_UnwatchIo(loop, &stream->io);
-    }
-    cam_stream_drop(stream);
-    stream->io.fd = -1;
-    stream->closing = true;
-    stream->finished = true;
-    PyObject *socket = stream->socket;
-    PyObject *protocol = stream->protocol;
-    PyObject *context = stream->context;
-    PyObject *server = stream->server;
-    PyObject *reason = stream->reason;
-    stream->loop = NULL;
-    stream->socket = NULL;
-    stream->protocol = NULL;
-    stream->native = NULL;
-    stream->context = NULL;
-    stream->server = NULL;
-    stream->reason = NULL;
-    PyObject *pending = PyErr_GetRaisedException();
-    if (socket != NULL) {
-        call_quietly(socket, stream->state->str_close, NULL);
-        let_go_socket(stream->state, socket); /* closes it really */
-        Py_DECREF(socket);
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    if (server != NULL) {
-        call_quietly(server, stream->state->str__detach, server_argument(stream));
-        Py_DECREF(server);
-    }
-    Py_XDECREF(protocol);
-    Py_XDECREF(context);
-    Py_XDECREF(reason);
-    Py_XDECREF(loop);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-}
-
-/* The exception for connection_lost, made from errno if need be; None when there is none. */
-static PyObject *take_reason(StreamObject *stream) {
-    PyObject *reason = stream->reason;
-    stream->reason = NULL;
-    if (reason != NULL) {
-        return reason;
-    }
-    if (stream->reason_errno == 0) {
-        return Py_NewRef(Py_None);
-    }
-    errno = stream->reason_errno;
-    PyErr_SetFromErrno(PyExc_OSError);
-    reason = PyErr_GetRaisedException();
-    cam_stream_debug(stream, "Fatal write error on socket transport", reason);
-    return reason;
-}
-
-/* loop.sendfile waits for the buffer to drain; it never will. */
-static void fail_waiter(StreamObject *stream, PyObject *reason) {
-    PyObject *waiter = stream->empty_waiter;
-    if (waiter == NULL) {
-        return;
-    }
-    stream->empty_waiter = NULL;
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *done = PyObject_CallMethodNoArgs(waiter, stream->state->str_done);
-    int is_done = done ? PyObject_IsTrue(done) : -1;
-    Py_XDECREF(done);
-    if (is_done < 0) {
-        PyErr_WriteUnraisable(waiter);
-    } else if (!is_done) {
-        PyObject *exception =
-            reason != Py_None
-                ? Py_NewRef(reason)
-                : PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer");
-        if (exception != NULL) {
-            call_quietly(waiter, stream->state->str_set_exception, exception);
-            Py_DECREF(exception);
-        } else {
-            PyErr_WriteUnraisable(waiter);
-        }
-    }
-    Py_DECREF(waiter);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-}
-
-int cam_stream_finish(LoopObject *Py_UNUSED(loop), PyObject *owner) {
-    StreamObject *stream = (StreamObject *)owner;
-    if (stream->finished) {
-        return 0;
-    }
-    stream->finished = true;
-    if (!stream->lost) {
-        stream->lost = 1;
-    }
-    PyObject *reason = take_reason(stream);
-    int status = 0;
-    if (stream->native != NULL) {
-        PyObject *protocol = Py_NewRef(stream->protocol);
-        status = stream->native->connection_lost(protocol, reason);
-        Py_DECREF(protocol);
-    } else if (stream->protocol != NULL) {
-        PyObject *result = cam_stream_call(stream, stream->state->str_connection_lost, reason);
-        status = result ? 0 : -1;
-        Py_XDECREF(result);
-    }
-    if (status < 0) {
-        status = cam_stream_report(stream, "Exception in callback protocol.connection_lost()");
-    }
-    fail_waiter(stream, reason);
-    stream_release(stream);
-    PyObject *pending = PyErr_GetRaisedException();
-    Py_DECREF(reason);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-    return status;
-}
-
-static int step_connection_made(LoopObject *Py_UNUSED(loop), PyObject *owner) {
-    StreamObject *stream = (StreamObject *)owner;
-    if (stream->protocol == NULL) {
-        return 0;
-    }
-    if (stream->native != NULL) {
-        PyObject *protocol = Py_NewRef(stream->protocol);
-        int status = stream->native->connection_made(protocol, owner);
-        if (status < 0) { /* it cannot be trusted with data */
-            status = cam_stream_fatal(stream, "Fatal error: protocol.connection_made() failed.");
-        }
-        Py_DECREF(protocol);
-        return status;
-    }
-    PyObject *result = cam_stream_call(stream, stream->state->str_connection_made, owner);
-    if (result == NULL) {
-        return cam_stream_report(stream, "Exception in callback protocol.connection_made()");
-    }
-    Py_DECREF(result);
-    return 0;
-}
-
-static int step_start_reading(LoopObject *Py_UNUSED(loop), PyObject *owner) {
-    StreamObject *stream = (StreamObject *)owner;
-    if (stream->closing || stream->paused || stream->at_eof || stream->loop == NULL) {
-        return 0;
-    }
-    return cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN);
-}
-
-static int step_wake_waiter(LoopObject *loop, PyObject *waiter) {
-    PyObject *cancelled = PyObject_CallMethodNoArgs(waiter, loop->state->str_cancelled);
-    int is_cancelled = cancelled ? PyObject_IsTrue(cancelled) : -1;
-    Py_XDECREF(cancelled);
-    if (is_cancelled != 0) {
-        return is_cancelled < 0 ? -1 : 0;
-    }
-    PyObject *done = PyObject_CallMethodOneArg(waiter, loop->state->str_set_result, Py_None);
-    Py_XDECREF(done);
-    return done ? 0 : -1;
-}
-
-static int set_protocol(StreamObject *stream, PyObject *protocol) {
-    const CamProtocolTable *native = CamProtocol_TableOf(stream->state, protocol);
-    int buffered = 0;
-    if (native == NULL) {
-        buffered = PyObject_IsInstance(protocol, stream->state->buffered_protocol);
-        if (buffered < 0) {
-            return -1;
-        }
-    }
-    stream->native = native;
-    stream->buffered = buffered;
-    Py_XSETREF(stream->protocol, Py_NewRef(protocol));
-    return 0;
-}
-
-static void set_nodelay(int fd, int family, int type, int proto) {
-    if ((family == AF_INET || family == AF_INET6) && type == SOCK_STREAM &&
-        (proto == IPPROTO_TCP || proto == 0)) {
-        int on = 1;
-        /* Fails for what is no TCP after all, and then there is nothing to switch off. */
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    }
-}
-
-/* Completes an allocated stream whose io.fd, socket, extra and far_end are set: starts its life.
- * The caller still owns the descriptor when this fails. */
-static int stream_begin(StreamObject *stream, LoopObject *loop, PyObject *protocol,
-                        PyObject *waiter, PyObject *server, PyObject *context) {
-    PyObject *self = (PyObject *)stream;
-    if (CamLoop_CheckUsable(loop) < 0 || set_protocol(stream, protocol) < 0) {
-        return -1;
-    }
-    stream->context = context ? Py_NewRef(context) : PyContext_CopyCurrent();
-    if (stream->context == NULL) {
-        return -1;
-    }
-    stream->io.owner = self;
-    stream->io.readable = cam_stream_readable;
-    stream->io.writable = cam_stream_writable;
-    stream->flush.owner = self;
-    stream->flush.flush = cam_stream_flush;
-    stream->high_water = HIGH_WATER;
-    stream->low_water = LOW_WATER;
-    if (server != NULL) {
-        PyObject *stack[] = {NULL, server, server_argument(stream)};
-        size_t count = stack[2] ? 2 : 1;
-        PyObject *attached = PyObject_VectorcallMethod(
-            stream->state->str__attach, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-        if (attached == NULL) {
-            return -1;
-        }
-        Py_DECREF(attached);
-        stream->server = Py_NewRef(server);
-    }
-    stream->loop = (LoopObject *)Py_NewRef(loop);
-    if (CamLoop_Enqueue(loop, step_connection_made, self) < 0 ||
-        CamLoop_Enqueue(loop, step_start_reading, self) < 0 ||
-        (waiter != NULL && CamLoop_Enqueue(loop, step_wake_waiter, waiter) < 0)) {
-        return -1;
-    }
-    return 0;
-}
-
-static StreamObject *stream_allocate(PyTypeObject *type, cam_state *state) {
-    StreamObject *stream = (StreamObject *)type->tp_alloc(type, 0);
-    if (stream != NULL) {
-        stream->state = state;
-        stream->io.fd = stream->shown_fd = -1;
-    }
-    return stream;
-}
-
-PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end,
-                             PyObject *protocol, PyObject *server, PyObject *context) {
-    cam_state *state = loop->state;
-    StreamObject *stream = stream_allocate((PyTypeObject *)state->stream_type, state);
-    if (stream == NULL) {
-        return NULL;
-    }
-    stream->io.fd = stream->shown_fd = fd;
-    stream->far_end = *far_end;
-    CamAddress_OfNearEnd(&stream->near_end, fd);
-    int family = stream->near_end.length ? stream->near_end.any.sa_family : AF_UNSPEC;
-    set_nodelay(fd, family, SOCK_STREAM, 0);
-    if (stream_begin(stream, loop, protocol, NULL, server, context) < 0) {
-        stream->io.fd = -1; /* still the caller's */
-        PyObject *exception = PyErr_GetRaisedException();
-        if (stream->loop != NULL) {
-            stream_release(stream);
-        }
-        Py_DECREF(stream);
-        PyErr_SetRaisedException(exception);
-        return NULL;
-    }
-    return (PyObject *)stream;
-}
-
 static PyObject *stream_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                             PyObject *Py_UNUSED(keywords)) {
     cam_state *state = CamState_OfType(type);
-    return state ? (PyObject *)stream_allocate(type, state) : NULL;
+    return state ? (PyObject *)cam_stream_allocate(type, state) : NULL;
 }
 
 /* An int attribute of a socket object; -1 with an exception. */
@@ -518,40 +32,6 @@ static int int_attribute(PyObject *object, PyObject *name) {
     long number = PyLong_AsLong(value);
     Py_DECREF(value);
     return number == -1 && PyErr_Occurred() ? -1 : (int)number;
-}
-
-/* The addresses of a socket whose family only the socket module can show. */
-static int ask_socket(StreamObject *stream, PyObject *socket) {
-    struct {
-        const char *method;
-        PyObject *key;
-    } const asked[] = {
-        {"getsockname", stream->state->str_sockname},
-        {"getpeername", stream->state->str_peername},
-    };
-    for (int i = 0; i < 2; i++) {
-        int known = PyDict_Contains(stream->extra, asked[i].key);
-        if (known != 0) {
-            if (known < 0) {
-                return -1;
-            }
-            continue;
-        }
-        PyObject *address = PyObject_CallMethod(socket, asked[i].method, NULL);
-        if (address == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-                return -1;
-            }
-            PyErr_Clear();
-            address = Py_NewRef(Py_None);
-        }
-        int status = PyDict_SetItem(stream->extra, asked[i].key, address);
-        Py_DECREF(address);
-        if (status < 0) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 static int stream_init(PyObject *self, PyObject *args, PyObject *keywords) {
@@ -597,23 +77,23 @@ static int stream_init(PyObject *self, PyObject *args, PyObject *keywords) {
     if (CamAddress_IsKnownFamily(family)) {
         CamAddress_OfNearEnd(&stream->near_end, (int)fd);
         CamAddress_OfFarEnd(&stream->far_end, (int)fd);
-    } else if (ask_socket(stream, socket) < 0) {
+    } else if (cam_stream_ask_socket(stream, socket) < 0) {
         return -1;
     }
-    set_nodelay((int)fd, family, type, proto);
+    cam_stream_set_nodelay((int)fd, family, type, proto);
     stream->io.fd = stream->shown_fd = (int)fd;
-    if (hold_socket(state, socket) < 0) {
+    if (cam_stream_hold_socket(state, socket) < 0) {
         stream->io.fd = -1;
         return -1;
     }
     stream->socket = Py_NewRef(socket);
-    if (stream_begin(stream, (LoopObject *)loop, protocol, waiter != Py_None ? waiter : NULL,
-                     server != Py_None ? server : NULL, NULL) < 0) {
+    if (cam_stream_begin(stream, (LoopObject *)loop, protocol, waiter != Py_None ? waiter : NULL,
+                         server != Py_None ? server : NULL, NULL) < 0) {
         PyObject *exception = PyErr_GetRaisedException();
         stream->io.fd = -1; /* still the caller's */
-        let_go_socket(state, socket);
+        cam_stream_let_go_socket(state, socket);
         Py_CLEAR(stream->socket);
-        stream_release(stream);
+        cam_stream_release(stream);
         PyErr_SetRaisedException(exception);
         return -1;
     }
@@ -640,7 +120,7 @@ static int stream_clear(PyObject *self) {
     Py_CLEAR(stream->empty_waiter);
     Py_CLEAR(stream->sendfile_compatible);
     Py_CLEAR(stream->extra);
-    stream_release(stream); /* the finalizer has closed it before, unless it never ran */
+    cam_stream_release(stream); /* the finalizer has closed it before, unless it never ran */
     return 0;
 }
 
@@ -657,7 +137,7 @@ static void stream_finalize(PyObject *self) {
         }
         PyErr_Clear();
     }
-    stream_release(stream);
+    cam_stream_release(stream);
     if (pending != NULL) {
         PyErr_SetRaisedException(pending);
     }
@@ -823,7 +303,7 @@ PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\n"
                         "Close without waiting for unsent bytes; connection_lost(None) follows.");
 
 static PyObject *stream_abort_method(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    RETURN_STATUS(stream_abort((StreamObject *)self));
+    RETURN_STATUS(cam_stream_abort((StreamObject *)self));
 }
 
 static PyObject *stream_force_close_method(PyObject *self, PyObject *reason) {
@@ -839,41 +319,16 @@ static PyObject *stream_is_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(!stream->paused && !stream->closing);
 }
 
-static int pause_reading(StreamObject *stream) {
-    if (stream->closing || stream->paused || stream->loop == NULL) {
-        return 0;
-    }
-    stream->paused = true;
-    if (cam_stream_watch(stream, stream->io.interest & ~(uint32_t)CAM_POLL_IN) < 0) {
-        return -1;
-    }
-    cam_stream_debug(stream, "pauses reading", NULL);
-    return 0;
-}
-
-static int resume_reading(StreamObject *stream) {
-    if (stream->closing || !stream->paused || stream->loop == NULL) {
-        return 0;
-    }
-    stream->paused = false;
-    /* After the end there is nothing to read but the same end again. */
-    if (!stream->at_eof && cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN) < 0) {
-        return -1;
-    }
-    cam_stream_debug(stream, "resumes reading", NULL);
-    return 0;
-}
-
 static PyObject *stream_pause_reading(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    RETURN_STATUS(pause_reading((StreamObject *)self));
+    RETURN_STATUS(cam_stream_pause_reading((StreamObject *)self));
 }
 
 static PyObject *stream_resume_reading(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    RETURN_STATUS(resume_reading((StreamObject *)self));
+    RETURN_STATUS(cam_stream_resume_reading((StreamObject *)self));
 }
 
 static PyObject *stream_set_protocol(PyObject *self, PyObject *protocol) {
-    RETURN_STATUS(set_protocol((StreamObject *)self, protocol));
+    RETURN_STATUS(cam_stream_set_protocol((StreamObject *)self, protocol));
 }
 
 static PyObject *stream_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -905,7 +360,7 @@ static PyObject *stream_set_limits(PyObject *self, PyObject *args, PyObject *key
             return NULL;
         }
     } else if (low_object == Py_None) {
-        high = HIGH_WATER;
+        high = CAM_STREAM_HIGH_WATER;
     } else {
         high = low > PY_SSIZE_T_MAX / 4 ? PY_SSIZE_T_MAX : 4 * low;
     }
@@ -969,68 +424,6 @@ static PyObject *stream_reset_waiter(PyObject *self, PyObject *Py_UNUSED(ignored
 
 /* ---- what is known of the connection ---- */
 
-/* The socket.socket that owns the descriptor, made for the first who asks. Borrowed; NULL with
- * an exception, or without when the transport is finished. */
-static PyObject *own_socket(StreamObject *stream) {
-    if (stream->socket != NULL || stream->io.fd < 0) {
-        return stream->socket;
-    }
-    int family = stream->near_end.length ? stream->near_end.any.sa_family : -1;
-    PyObject *keywords = Py_BuildValue("{si}", "fileno", stream->io.fd);
-    PyObject *args = Py_BuildValue("(ii)", family, family == -1 ? -1 : SOCK_STREAM);
-    PyObject *socket = NULL;
-    if (args != NULL && keywords != NULL) {
-        socket = PyObject_Call(stream->state->socket_class, args, keywords);
-    }
-    Py_XDECREF(args);
-    Py_XDECREF(keywords);
-    if (socket == NULL) {
-        return NULL;
-    }
-    stream->socket = socket; /* from here on it is the owner */
-    PyObject *done = PyObject_CallMethod(socket, "setblocking", "i", 0);
-    Py_XDECREF(done);
-    return done ? socket : NULL;
-}
-
-/* The value of a key that is made when first asked for; NULL without an exception for others. */
-static PyObject *lazy_extra(StreamObject *stream, PyObject *name) {
-    cam_state *state = stream->state;
-    if (PyUnicode_Compare(name, state->str_peername) == 0) {
-        return CamAddress_ToPython(&stream->far_end);
-    }
-    if (PyUnicode_Compare(name, state->str_sockname) == 0) {
-        return CamAddress_ToPython(&stream->near_end);
-    }
-    if (PyUnicode_Compare(name, state->str_socket) == 0) {
-        PyObject *socket = own_socket(stream);
-        return socket ? PyObject_CallOneArg(state->transport_socket, socket) : NULL;
-    }
-    return NULL;
-}
-
-/* New reference; NULL with an exception, or without when there is no such key. */
-static PyObject *find_extra(StreamObject *stream, PyObject *name) {
-    if (stream->extra == NULL) {
-        stream->extra = PyDict_New();
-        if (stream->extra == NULL) {
-            return NULL;
-        }
-    }
-    PyObject *value = PyDict_GetItemWithError(stream->extra, name);
-    if (value != NULL || PyErr_Occurred()) {
-        return Py_XNewRef(value);
-    }
-    if (!PyUnicode_Check(name)) {
-        return NULL;
-    }
-    value = lazy_extra(stream, name);
-    if (value != NULL && PyDict_SetItem(stream->extra, name, value) < 0) {
-        Py_CLEAR(value);
-    }
-    return value;
-}
-
 PyDoc_STRVAR(get_extra_info_doc,
              "get_extra_info($self, name, default=None)\n--\n\n"
              "'socket', 'sockname' or 'peername'; see asyncio.BaseTransport.get_extra_info().");
@@ -1042,7 +435,7 @@ static PyObject *stream_get_extra_info(PyObject *self, PyObject *args, PyObject 
                                      &fallback)) {
         return NULL;
     }
-    PyObject *value = find_extra((StreamObject *)self, name);
+    PyObject *value = cam_stream_info((StreamObject *)self, name);
     if (value == NULL && !PyErr_Occurred()) {
         return Py_NewRef(fallback);
     }
@@ -1054,7 +447,7 @@ static PyObject *stream_get_extra(PyObject *self, void *Py_UNUSED(closure)) {
     PyObject *names[] = {stream->state->str_socket, stream->state->str_sockname,
                          stream->state->str_peername};
     for (int i = 0; i < 3; i++) {
-        PyObject *value = find_extra(stream, names[i]);
+        PyObject *value = cam_stream_info(stream, names[i]);
         if (value == NULL && PyErr_Occurred()) {
             return NULL;
         }
@@ -1095,7 +488,7 @@ static PyObject *stream_get_server(PyObject *self, void *Py_UNUSED(closure)) {
 }
 
 static PyObject *stream_get_sock(PyObject *self, void *Py_UNUSED(closure)) {
-    PyObject *socket = own_socket((StreamObject *)self);
+    PyObject *socket = cam_stream_socket((StreamObject *)self);
     if (socket == NULL && !PyErr_Occurred()) {
         Py_RETURN_NONE;
     }
@@ -1278,7 +671,7 @@ int CamStream_Close(PyObject *self) {
 }
 
 int CamStream_Abort(PyObject *self) {
-    return stream_abort((StreamObject *)self);
+    return cam_stream_abort((StreamObject *)self);
 }
 
 int CamStream_IsClosing(PyObject *self) {
@@ -1286,11 +679,11 @@ int CamStream_IsClosing(PyObject *self) {
 }
 
 int CamStream_PauseReading(PyObject *self) {
-    return pause_reading((StreamObject *)self);
+    return cam_stream_pause_reading((StreamObject *)self);
 }
 
 int CamStream_ResumeReading(PyObject *self) {
-    return resume_reading((StreamObject *)self);
+    return cam_stream_resume_reading((StreamObject *)self);
 }
 
 Py_ssize_t CamStream_WriteBufferSize(PyObject *self) {

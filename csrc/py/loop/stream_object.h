@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stream transport's object and what its three files ask of each other: stream.c (life and
- * methods), stream_read.c, stream_write.c.
+ * The stream transport's object and what its files ask of each other: stream.c (type, methods),
+ * stream_life.c, stream_read.c, stream_write.c, stream_info.c (socket object, addresses).
  *
  * Life: made (connection_made, reading and the waiter each queued as a step) -> open -> closing
  * (close() with unsent bytes) -> lost (connection_lost queued; `lost` is not 0) -> finished
@@ -38,6 +38,9 @@ typedef struct CamChunk {
 /* The type derives from asyncio.transports._FlowControlMixin, which loop.sendfile asks for and
  * which is an asyncio.Transport. Its instances carry five slots. */
 enum { CAM_STREAM_BASE_SLOTS = 5 };
+
+/* asyncio's default (transports._FlowControlMixin); the low-water mark is a quarter of it. */
+enum { CAM_STREAM_HIGH_WATER = 64 * 1024 };
 
 typedef struct StreamObject {
     PyObject_HEAD
@@ -83,7 +86,29 @@ typedef struct StreamObject {
 PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end,
                              PyObject *protocol, PyObject *server, PyObject *context);
 
-/* ---- stream.c ---- */
+/* ---- stream_life.c ---- */
+
+/* An empty stream, not begun. */
+StreamObject *cam_stream_allocate(PyTypeObject *type, cam_state *state);
+
+/* Starts the life of a stream whose descriptor, socket, extra and addresses are set: queues
+ * connection_made, reading and the waiter's result (waiter, server, context may be NULL). When it
+ * fails the descriptor is still the caller's. Runs user code (server._attach). */
+int cam_stream_begin(StreamObject *stream, LoopObject *loop, PyObject *protocol, PyObject *waiter,
+                     PyObject *server, PyObject *context);
+
+int cam_stream_set_protocol(StreamObject *stream, PyObject *protocol);
+void cam_stream_set_nodelay(int fd, int family, int type, int proto);
+
+/* Sends what it can and closes. 0, or -1 with an exception. */
+int cam_stream_abort(StreamObject *stream);
+
+/* Closes the descriptor and drops all references. Runs user code; keeps the exception set. */
+void cam_stream_release(StreamObject *stream);
+
+/* Calls object.name(argument or nothing) for its effect. Exceptions are reported as unraisable;
+ * one that is set is kept. */
+void cam_stream_call_quietly(PyObject *object, PyObject *name, PyObject *argument);
 
 /* Calls protocol.name(argument) (argument may be NULL) in the stream's context. */
 PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument);
@@ -121,6 +146,25 @@ void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exceptio
 /* ---- stream_read.c ---- */
 
 int cam_stream_readable(LoopObject *loop, PyObject *owner);
+int cam_stream_pause_reading(StreamObject *stream);
+int cam_stream_resume_reading(StreamObject *stream);
+
+/* ---- stream_info.c ---- */
+
+/* A socket object that was given: its close() closes the descriptor no more, until it is let go. */
+int cam_stream_hold_socket(cam_state *state, PyObject *socket);
+void cam_stream_let_go_socket(cam_state *state, PyObject *socket);
+
+/* Notes the addresses of a socket whose family only the socket module can show. */
+int cam_stream_ask_socket(StreamObject *stream, PyObject *socket);
+
+/* The socket.socket that owns the descriptor, made for the first who asks. Borrowed; NULL with an
+ * exception, or without when the transport is finished. */
+PyObject *cam_stream_socket(StreamObject *stream);
+
+/* What get_extra_info(name) answers. New reference; NULL with an exception, or without when there
+ * is no such name. */
+PyObject *cam_stream_info(StreamObject *stream, PyObject *name);
 
 /* ---- stream_write.c ---- */
 

@@ -201,3 +201,28 @@ int cam_stream_readable(LoopObject *loop, PyObject *owner) {
     }
     return stream->buffered ? read_buffered(stream) : read_bytes(loop, stream);
 }
+
+int cam_stream_pause_reading(StreamObject *stream) {
+    if (stream->closing || stream->paused || stream->loop == NULL) {
+        return 0;
+    }
+    stream->paused = true;
+    if (cam_stream_watch(stream, stream->io.interest & ~(uint32_t)CAM_POLL_IN) < 0) {
+        return -1;
+    }
+    cam_stream_debug(stream, "pauses reading", NULL);
+    return 0;
+}
+
+int cam_stream_resume_reading(StreamObject *stream) {
+    if (stream->closing || !stream->paused || stream->loop == NULL) {
+        return 0;
+    }
+    stream->paused = false;
+    /* After the end there is nothing to read but the same end again. */
+    if (!stream->at_eof && cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN) < 0) {
+        return -1;
+    }
+    cam_stream_debug(stream, "resumes reading", NULL);
+    return 0;
+}
