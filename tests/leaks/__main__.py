@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 
+from tests import interrupts
 from tests.leaks import http, loop, streams
 from tests.leaks.measure import REPETITIONS, measure
 
@@ -25,6 +26,7 @@ def sees_a_leak() -> bool:
 
 
 def main() -> int:
+    interrupts.restore()
     if not hasattr(sys, "gettotalrefcount"):
         print(
             f"{sys.executable} counts no references; on Debian: apt install python3-dbg",

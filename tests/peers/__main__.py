@@ -16,7 +16,9 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-LIMIT = 150.0
+from tests import interrupts
+
+LIMIT = 240.0
 """Seconds for one suite on one loop."""
 
 LOOPS = ("camshaft", "asyncio")
@@ -89,6 +91,7 @@ def is_excluded(identity: str) -> bool:
 
 
 def main() -> int:
+    interrupts.restore()
     if importlib.util.find_spec("test") is None or (
         importlib.util.find_spec("test.test_asyncio") is None
     ):
