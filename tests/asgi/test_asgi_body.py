@@ -324,6 +324,8 @@ def test_disconnect_in_the_middle_of_a_body(start: Serve) -> None:
         client.send(post(b"").replace(b"Length: 0", b"Length: 5") + b"hel")
         served.until(lambda: bool(events))
     served.until(lambda: events == ["http.request", "http.disconnect"])
+    served.until(lambda: served.http.connections == served.http.tasks == 0)
+    assert served.log.messages == []
 
 
 def test_body_of_a_peer_that_ends_its_direction(start: Serve) -> None:

@@ -66,6 +66,28 @@ def test_task_shows_the_application(start: Serve) -> None:
     assert name in [frame.f_code.co_name for frame in stack]
 
 
+def test_task_that_has_not_begun(start: Serve) -> None:
+    """Looks like one whose coroutine is at rest, to those that look."""
+    seen: list[Any] = []
+
+    def factory(loop: Any, coro: Any, **kwargs: Any) -> Any:
+        task = asyncio.Task(coro, loop=loop, **kwargs)
+        if type(coro).__name__ == "RequestCycle":
+            seen.append((repr(task), task.get_stack(), coro.cr_running, coro.cr_suspended))
+            assert not hasattr(coro, "nothing")
+        return task
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"x")
+
+    served = start(app)
+    served.call(served.loop.set_task_factory, factory)
+    assert served.ask(get()).body == b"x"
+    served.call(served.loop.set_task_factory, None)
+    assert "RequestCycle" in seen[0][0]
+    assert seen[0][1:] == ([], False, False)
+
+
 def test_context_is_fresh_for_each_request(start: Serve) -> None:
     """What one request sets no other sees, pipelined or not; what the server has, all see."""
     seen: list[str] = []

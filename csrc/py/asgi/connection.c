@@ -170,7 +170,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
     }
     bool unread = self->phase != CAM_PHASE_HEAD;
     uint64_t most = CAM_DRAIN_LIMIT;
-    if (!keep_alive || self->server->shutting_down ||
+    if (!keep_alive || (self->eof && unread) || self->server->shutting_down ||
         (self->phase == CAM_PHASE_LENGTH && self->body_left > most)) {
         if (unread || self->input.len > 0) {
             return CamHttpProtocol_Linger(self);
@@ -421,7 +421,7 @@ static int protocol_traverse(PyObject *op, visitproc visit, void *arg) {
 static int protocol_clear(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     Py_CLEAR(self->transport.object);
-    CamHttpProtocol_DropCycle(self);
+    Py_CLEAR(self->cycle); /* which nothing is told any more: its loop may be closed */
     Py_CLEAR(self->scope_template);
     Py_CLEAR(self->memo_headers);
     self->memo.block.len = 0;

@@ -27,6 +27,7 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     self->connection = (HttpProtocolObject *)Py_NewRef(connection);
     self->scope = scope;
     self->minor_version = request->minor_version == 1;
+    self->peer_gone = connection->eof;
     self->is_head = request->method.len == 4 && memcmp(request->method.ptr, "HEAD", 4) == 0;
     self->more_body = !cam_h1_has_no_body(request);
     self->awaits_100 = (request->flags & CAM_H1_EXPECT_CONTINUE) != 0;
@@ -145,6 +146,11 @@ static void returned(CycleObject *self, PyObject *value) {
         make_good(self);
     } else if (self->connection == NULL) {
         return; /* all is said, or nobody listens */
+    } else if (self->peer_gone) {
+        /* Very likely the application has heard of it and given up. */
+        if (CamTransport_Close(self->state, self->connection->transport) < 0) {
+            PyErr_WriteUnraisable(self->server->app);
+        }
     } else if (self->answer == CAM_ANSWER_NONE) {
         CamServer_Log(self->server, error, "ASGI callable returned without starting response.",
                       NULL);
@@ -349,15 +355,26 @@ static PyObject *cycle_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     return result;
 }
 
-/* What debuggers and Task.get_stack() ask a coroutine for is the application's. */
+/* What inspect, Task.get_stack() and debuggers ask a coroutine for is the application's. Before
+ * it runs and afterwards there is none, and the answers are those of a coroutine at rest. */
 static PyObject *cycle_getattro(PyObject *op, PyObject *name) {
     PyObject *value = PyObject_GenericGetAttr(op, name);
-    PyObject *inner = ((CycleObject *)op)->inner;
-    if (value == NULL && inner != NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    if (value != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return value;
+    }
+    PyObject *inner = Py_XNewRef(((CycleObject *)op)->inner);
+    if (inner != NULL) {
         PyErr_Clear();
-        Py_INCREF(inner);
         value = PyObject_GetAttr(inner, name);
         Py_DECREF(inner);
+    } else if (PyUnicode_CompareWithASCIIString(name, "cr_running") == 0 ||
+               PyUnicode_CompareWithASCIIString(name, "cr_suspended") == 0) {
+        PyErr_Clear();
+        value = Py_NewRef(Py_False);
+    } else if (PyUnicode_CompareWithASCIIString(name, "cr_frame") == 0 ||
+               PyUnicode_CompareWithASCIIString(name, "cr_await") == 0) {
+        PyErr_Clear();
+        value = Py_NewRef(Py_None);
     }
     return value;
 }

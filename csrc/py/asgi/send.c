@@ -86,7 +86,8 @@ static int send_start(CycleObject *self, PyObject *event) {
     if (headers == Py_None) {
         Py_CLEAR(headers);
     }
-    int result = CamResponse_BuildHead(self, (int)status, headers);
+    /* An event that is no dict may have run anything. */
+    int result = self->connection ? CamResponse_BuildHead(self, (int)status, headers) : 0;
     Py_XDECREF(headers);
     if (result == 0 && self->connection != NULL) {
         self->answer = CAM_ANSWER_HELD;
