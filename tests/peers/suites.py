@@ -58,6 +58,7 @@ MODULES = (
     "test_threads",
     "test_pep492",
     "test_eager_task_factory",
+    "test_server",
     "test_staggered",
     "test_free_threading",
     "test_graph",
