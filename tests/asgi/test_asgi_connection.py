@@ -347,6 +347,26 @@ def test_peer_that_ends_its_direction(start: Serve) -> None:
     served.until(lambda: served.http.connections == 0)
 
 
+def test_half_a_request_begun_after_the_peers_end(start: Serve) -> None:
+    """The rest of its body never comes: the application is told, not left to wait for it."""
+    told: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        # The first request waits for the end, so that the second is begun behind it.
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        told.append(scope["path"])
+        await answer(send, b"x")
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get("/1") + post(b"12345", target="/2")[:-3])
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.read_response().body == b"x"
+        served.until(lambda: served.http.connections == served.http.tasks == 0)
+    assert told == ["/1", "/2"]
+
+
 def test_many_connections(start: Serve) -> None:
     served = start(hello)
     clients = [served.connect() for _ in range(200)]

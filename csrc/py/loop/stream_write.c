@@ -411,7 +411,8 @@ int cam_stream_send_eof(StreamObject *stream) {
         return 0;
     }
     stream->eof_sent = true;
-    if (shutdown(stream->io.fd, SHUT_WR) < 0) {
+    /* ENOTCONN: the peer has reset the connection; whoever reads or writes will hear of it. */
+    if (shutdown(stream->io.fd, SHUT_WR) < 0 && errno != ENOTCONN) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
