@@ -2,6 +2,7 @@
 """The life of a connection: kept alive, pipelined, timed out, shut down, lost; and over TLS."""
 
 import asyncio
+import errno
 import gc
 import socket
 import ssl
@@ -324,6 +325,39 @@ def test_reset_by_the_peer(start: Serve) -> None:
     served.call(gate.open.set)
     served.until(lambda: gate.ended == ["answered"])
     assert served.loop_errors == []
+
+
+def test_end_of_a_connection_that_is_reset(start: Serve) -> None:
+    """To end it may then fail; that is no fault of anybody's, and it is closed."""
+
+    class Reset(asyncio.Transport):
+        closed = False
+
+        def write(self, data: Any) -> None:
+            pass
+
+        def can_write_eof(self) -> bool:
+            return True
+
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def is_closing(self) -> bool:
+            return self.closed
+
+        def close(self) -> None:
+            self.closed = True
+
+    served = start(hello)
+
+    def refuse() -> bool:
+        transport, protocol = Reset(), served.http()
+        protocol.connection_made(transport)
+        protocol.data_received(b"nonsense\r\n\r\n")
+        protocol.connection_lost(None)
+        return transport.closed
+
+    assert served.call(refuse)
 
 
 def test_peer_that_ends_its_direction(start: Serve) -> None:

@@ -76,6 +76,10 @@ int CamTransport_WriteEof(cam_state *state, cam_transport transport) {
     int able = call_bool(transport.object, state->asgi.str_can_write_eof);
     if (able > 0 && call(transport.object, state->asgi.str_write_eof) < 0) {
         able = -1;
+        if (PyErr_ExceptionMatches(PyExc_OSError)) {
+            PyErr_Clear(); /* the peer has reset the connection: there is nobody to wait for */
+            able = 0;
+        }
     }
     Py_DECREF(transport.object);
     return able;
