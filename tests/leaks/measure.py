@@ -17,25 +17,33 @@ BLOCKS = 5
 REPETITIONS = 20
 """Runs of a scenario in a block."""
 
+MORE_REPETITIONS = 200
+"""Runs in a block after a doubtful measurement: a leak grows with them, noise does not."""
+
 ATTEMPTS = 3
 """Measurements of a scenario that seems to leak, before it is believed."""
 
 
-NOISE = REPETITIONS // 2
-"""Blocks of memory that may stay behind: dictionaries and weak sets of the interpreter grow now and
-then. What is leaked by every run comes to REPETITIONS at least; references are counted exactly."""
-
-
 @dataclass(frozen=True)
 class Growth:
-    """What the steadiest block left behind, per block of REPETITIONS runs."""
+    """What the steadiest block of `runs` runs left behind."""
 
     references: int
     blocks: int
     descriptors: int
+    runs: int = REPETITIONS
 
     def __bool__(self) -> bool:
-        return self.references > 0 or self.blocks > NOISE or self.descriptors > 0
+        """Whether it is a leak.
+
+        References are counted exactly. Blocks of memory may stay behind without one: dictionaries
+        and weak sets of the interpreter grow now and then, though not with every run.
+        """
+        return (
+            self.references > self.runs // 20
+            or self.blocks > self.runs // 2
+            or self.descriptors > 0
+        )
 
 
 def _references() -> int:
@@ -62,14 +70,14 @@ def _measure(run: Callable[[], None], repetitions: int) -> Growth:
     growth = []
     for mark in marks:
         growth.append(min(mark[i + 1] - mark[i] for i in range(WARM_UP, count)))
-    return Growth(*growth)
+    return Growth(*growth, runs=repetitions)
 
 
-def measure(run: Callable[[], None], repetitions: int = REPETITIONS) -> Growth:
-    """The growth that every block of the most favourable of ATTEMPTS measurements shows."""
-    growth = _measure(run, repetitions)
+def measure(run: Callable[[], None]) -> Growth:
+    """The growth of the most favourable of up to ATTEMPTS measurements."""
+    growth = _measure(run, REPETITIONS)
     for _ in range(ATTEMPTS - 1):
         if not growth:
             break
-        growth = _measure(run, repetitions)
+        growth = _measure(run, MORE_REPETITIONS)
     return growth

@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from tests.loop.support import LOOP_NAME, new_loop, ours_only, run, run_turns
+from tests.loop.support import LOOP_NAME, new_loop, ours_only, run, run_script, run_turns
 
 
 def test_states(loop):
@@ -221,6 +221,31 @@ def test_run_forever_again_and_again(loop):
     assert seen == list(range(5))
 
 
+def test_an_idle_loop_does_not_wake_up():
+    """It waits once, whatever it serves: the thread gives up the processor a few times at most."""
+    status, out, err = run_script(
+        """
+        import asyncio, resource
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+            address = server.sockets[0].getsockname()
+            transport, _ = await loop.create_connection(asyncio.Protocol, *address)
+            loop.call_later(3600, print)
+            await asyncio.sleep(0.05)
+            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+            await asyncio.sleep(0.5)
+            print(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+
+        loop = new_loop()
+        loop.run_until_complete(main())
+        """
+    )
+    assert status == 0, err
+    assert int(out) <= 5
+
+
 def test_stop_from_another_callback_while_waiting(loop):
     loop.call_later(0.005, loop.stop)
     loop.run_forever()
@@ -304,6 +329,28 @@ def test_camshaft_run():
         return type(asyncio.get_running_loop())
 
     assert camshaft.run(main()) is camshaft.EventLoop
+
+
+@ours_only
+@pytest.mark.skipif(sys.version_info >= (3, 16), reason="policies are gone from asyncio")
+def test_install_makes_asyncio_use_it():
+    status, out, err = run_script(
+        """
+        import asyncio, warnings
+        import camshaft
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        async def main():
+            print(type(asyncio.get_running_loop()) is camshaft.EventLoop)
+
+        camshaft.install()
+        asyncio.run(main())
+        loop = asyncio.new_event_loop()
+        print(type(loop) is camshaft.EventLoop)
+        loop.close()
+        """
+    )
+    assert (status, out) == (0, "True\nTrue\n"), err
 
 
 @ours_only
