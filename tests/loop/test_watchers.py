@@ -85,6 +85,13 @@ def test_what_cannot_be_watched_raises(loop):
         loop.add_reader(closed, print)
 
 
+@pytest.mark.parametrize("number", [10**8, 2**31 - 1])
+def test_a_number_that_is_no_open_descriptor_raises(loop, number):
+    with pytest.raises(OSError):
+        loop.add_reader(number, print)
+    assert loop.remove_reader(number) is False
+
+
 def test_adding_again_replaces_the_callback(loop, pair):
     ours, peer = pair
     seen = []

@@ -3,6 +3,7 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 enum { FIRST_CAPACITY = 64 };
@@ -11,9 +12,14 @@ static uint64_t token_of(int fd, uint32_t generation) {
     return (uint64_t)generation << 32 | (uint32_t)fd;
 }
 
-/* The entry of a descriptor, made if need be; NULL with MemoryError. */
+/* The entry of a descriptor, made if need be; NULL with MemoryError, or with OSError for a number
+ * that is none: the table must not grow to whatever is asked for. */
 static CamWatch *watch_reserve(LoopObject *loop, int fd) {
     if (fd >= loop->watch_capacity) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return NULL;
+        }
         int capacity = loop->watch_capacity ? loop->watch_capacity : FIRST_CAPACITY;
         while (capacity <= fd) {
             capacity = capacity > INT_MAX / 2 ? INT_MAX : capacity * 2;
