@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """add_reader, add_writer and their removal: level-triggered, keyed by descriptor number."""
 
+import asyncio
 import contextvars
 import os
 import socket
@@ -332,3 +333,28 @@ def test_readiness_found_before_a_reuse_does_not_reach_the_new_watcher(loop):
     for sock in (first, first_peer, second, second_peer, *kept):
         sock.close()
     assert number >= 0
+
+
+@ours_only
+def test_a_transport_on_a_number_that_was_closed_and_never_removed(loop):
+    first, peer = socket.socketpair()
+    loop.add_reader(first, print)
+    number = first.fileno()
+    first.close()
+    peer.close()
+    ours, peer = socket.socketpair()
+    if ours.fileno() != number:
+        os.dup2(ours.fileno(), number)
+        ours.close()
+        ours = socket.socket(fileno=number)
+    ours.setblocking(False)
+
+    async def main():
+        reader, writer = await asyncio.open_connection(sock=ours)
+        peer.send(b"x")
+        assert await reader.read(10) == b"x"
+        writer.close()
+        await writer.wait_closed()
+
+    with peer:
+        run(loop, main())

@@ -125,7 +125,10 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
         (void)watch_update(loop, watch, io->fd, 0);
     }
     watch->io = io;
-    int error = watch_update(loop, watch, io->fd, interest);
+    /* Where the number was left behind by add_reader, the poller may have lost it since. */
+    bool stale = (reader != NULL || writer != NULL) && interest != 0;
+    int error = stale ? watch_set(loop, watch, io->fd, interest, true)
+                      : watch_update(loop, watch, io->fd, interest);
     PyObject *unwatched = NULL;
     if (error == 0) {
         if (io->interest == 0 && interest != 0) {
