@@ -292,3 +292,24 @@ def test_finished_handles_let_their_callback_go(loop):
         handle.cancel()
         gc.collect()
         assert gone() is None
+
+
+def test_a_report_may_run_the_handle_again(loop):
+    runs = []
+
+    def fail(number):
+        runs.append(number)
+        raise ValueError
+
+    contexts = []
+
+    def handler(_, context):
+        contexts.append(context)
+        if len(contexts) == 1:
+            context["handle"]._run()
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(fail, 1)
+    run_turns(loop)
+    assert runs == [1, 1]
+    assert len(contexts) == 2

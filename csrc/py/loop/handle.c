@@ -222,6 +222,7 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
     /* The report shows the handle: give it its callback back until that is done. */
     bool lent = handle->callback == NULL;
     if (lent) {
+        handle->loop = (LoopObject *)Py_NewRef(loop);
         handle->callback = Py_NewRef(call->callback);
         handle->context = Py_NewRef(call->context);
         handle->nargs = call->nargs;
