@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from tests.loop.support import ours_only, run_turns
+from tests.loop.support import ours_only, run, run_turns
 
 
 def test_the_clock_is_monotonic(loop):
@@ -181,3 +181,20 @@ def test_timers_survive_between_runs(loop):
     loop.call_later(0.01, loop.stop)
     loop.run_forever()
     assert seen == ["kept"]
+
+
+def test_what_the_end_of_a_cancelled_timer_schedules(loop):
+    timers = [loop.call_later(1000 + number, print) for number in range(300)]
+    fired = []
+    watchers = [
+        weakref.ref(timer, lambda _, number=number: loop.call_later(0, fired.append, number))
+        for number, timer in enumerate(timers[::2] + timers[1:100:2])
+    ]
+    for timer in timers[::2] + timers[1:100:2]:
+        timer.cancel()
+    del timer
+    timers = timers[101::2]
+    loop.call_later(0, fired.append, -1)  # sweeps the cancelled ones out
+    run(loop, asyncio.sleep(0.01))
+    assert sorted(fired) == list(range(-1, len(watchers)))
+    assert [timer.when() for timer in timers] == sorted(timer.when() for timer in timers)

@@ -227,17 +227,36 @@ static PyObject *loop_call_soon_threadsafe(PyObject *self, PyObject *const *args
     return schedule_soon((LoopObject *)self, "call_soon_threadsafe", true, args, nargs, kwnames);
 }
 
+/* Timers that were swept out of the heap, with the heap's references. */
+typedef struct Swept {
+    HandleObject **timers;
+    size_t count;
+} Swept;
+
 static int keep_timer(void *item, void *context) {
     HandleObject *timer = item;
+    Swept *swept = context;
     if (!timer->cancelled) {
         return 1;
     }
     timer->scheduled = false;
-    /* Only the reference goes here; cancelled timers hold nothing that could run user code
-     * but what debug mode recorded, and those types run none. */
-    Py_DECREF(timer);
-    (void)context;
+    swept->timers[swept->count++] = timer;
     return 0;
+}
+
+/* Takes the cancelled timers out of the heap. Without memory they stay until they are due. Runs
+ * user code: weak references to timers may have callbacks, which may well schedule more. */
+static void sweep_timers(LoopObject *loop) {
+    Swept swept = {PyMem_New(HandleObject *, loop->timers.count), 0};
+    if (swept.timers == NULL) {
+        return;
+    }
+    loop->cancelled_timers = 0;
+    cam_heap_filter(&loop->timers, keep_timer, &swept);
+    while (swept.count > 0) {
+        Py_DECREF(swept.timers[--swept.count]);
+    }
+    PyMem_Free(swept.timers);
 }
 
 static PyObject *schedule_at(LoopObject *loop, const char *name, double when, PyObject *const *args,
@@ -252,8 +271,7 @@ static PyObject *schedule_at(LoopObject *loop, const char *name, double when, Py
     }
     if (loop->timers.count > MIN_TIMERS_TO_SWEEP &&
         loop->cancelled_timers > loop->timers.count / 2) {
-        loop->cancelled_timers = 0;
-        cam_heap_filter(&loop->timers, keep_timer, NULL);
+        sweep_timers(loop);
     }
     HandleObject *timer = CamTimer_New(loop, when, args[1], args + 2, nargs - 2, context);
     if (timer == NULL) {
