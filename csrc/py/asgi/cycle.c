@@ -27,7 +27,6 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     self->connection = (HttpProtocolObject *)Py_NewRef(connection);
     self->scope = scope;
     self->minor_version = request->minor_version == 1;
-    self->peer_gone = connection->eof;
     self->is_head = request->method.len == 4 && memcmp(request->method.ptr, "HEAD", 4) == 0;
     self->more_body = !cam_h1_has_no_body(request);
     self->awaits_100 = (request->flags & CAM_H1_EXPECT_CONTINUE) != 0;

@@ -235,7 +235,6 @@ PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\nDrop all connections, whatever t
 
 static PyObject *server_abort(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
-    server->shutting_down = true;
     PyObject *list = list_connections(server);
     if (list == NULL) {
         return NULL;
