@@ -2,13 +2,14 @@
 """Signals: add_signal_handler, the wake-up descriptor, and ^C while the loop waits."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import threading
 
 import pytest
 
-from tests.loop.support import new_loop, run, run_script, until
+from tests.loop.support import new_loop, open_stream, run, run_script, until
 
 
 def test_a_handler_runs_in_the_loop(loop):
@@ -226,3 +227,29 @@ def test_a_burst_of_signals_loses_no_signal_number(loop):
     run(loop, main())
     loop.remove_signal_handler(signal.SIGUSR1)
     loop.remove_signal_handler(signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("reply", ["timer", "write"])
+def test_what_a_plain_handler_starts_just_before_the_wait_is_not_left_waiting(loop, reply):
+    """The signal comes while no Python code is left to run before the loop blocks."""
+    raise_in_c = ctypes.CDLL(None)["raise"]
+
+    async def main():
+        transport, _, peer = await open_stream()
+
+        def handler(*_):
+            if reply == "timer":
+                loop.call_later(0, transport.write, b"x")
+            else:
+                transport.write(b"x")
+
+        previous = signal.signal(signal.SIGUSR1, handler)
+        try:
+            loop.call_soon(raise_in_c, int(signal.SIGUSR1))
+            assert await loop.sock_recv(peer, 10) == b"x"
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
+            transport.close()
+            peer.close()
+
+    run(loop, main())

@@ -57,8 +57,16 @@ static int64_t wait_limit(LoopObject *loop) {
     return left < LONGEST_WAIT ? left : LONGEST_WAIT;
 }
 
-static int poll_descriptors(LoopObject *loop, int64_t limit) {
+static int poll_descriptors(LoopObject *loop) {
     cam_poll_event events[EVENTS_PER_WAIT];
+    int64_t limit = wait_limit(loop);
+    if (limit != 0) {
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        /* A signal's handler may have scheduled or written something. */
+        limit = loop->flush_first != NULL ? 0 : wait_limit(loop);
+    }
     int count;
     if (limit == 0) {
         if (loop->watch_count == 0 && ++loop->unpolled < UNPOLLED_TURNS) {
@@ -67,12 +75,6 @@ static int poll_descriptors(LoopObject *loop, int64_t limit) {
         loop->unpolled = 0;
         count = cam_poll_wait(&loop->poll, 0, events, EVENTS_PER_WAIT);
     } else {
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-        if (loop->ready_count > 0 || loop->stopping) {
-            return 0; /* a signal's handler scheduled something */
-        }
         loop->unpolled = 0;
         loop->waiting = true;
         Py_BEGIN_ALLOW_THREADS
@@ -156,7 +158,7 @@ PyObject *CamTurn_Run(LoopObject *loop) {
     do {
         CamTurn_Flush(loop);
         drop_cancelled(loop);
-        status = poll_descriptors(loop, wait_limit(loop));
+        status = poll_descriptors(loop);
         if (status == 0) {
             status = queue_due_timers(loop);
         }
