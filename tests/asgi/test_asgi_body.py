@@ -135,6 +135,32 @@ def test_no_body_is_one_event(start: Serve) -> None:
     ]
 
 
+@pytest.mark.parametrize("first", [1, 2, 255])
+def test_pieces_that_nobody_reads_yet(start: Serve, first: int) -> None:
+    """Small pieces are put together, also when the first is a single byte."""
+    begun = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        await go_on.wait()
+        await answer(send, await read_body(receive))
+
+    served = start(app)
+    whole = bytes(range(256)) * 20
+    with served.connect() as client:
+        client.send(get("/", "Transfer-Encoding: chunked", method="POST"))
+        served.until(begun.is_set)
+        # Pieces that the network puts together make this test easier to pass, no more.
+        for piece in (whole[:first], whole[first : first + 1], whole[first + 1 :]):
+            client.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+            served.run(asyncio.sleep(0.05))
+        client.send(b"0\r\n\r\n")
+        served.call(go_on.set)
+        assert client.read_response().body == whole
+    assert served.loop_errors == []
+
+
 def test_expect_continue(start: Serve) -> None:
     """It is sent when the application asks for the body, and then the connection goes on."""
     served = start(echo)

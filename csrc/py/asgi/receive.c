@@ -8,10 +8,12 @@ enum { BODY_MIN = 1024 };
 
 int CamCycle_AddBody(CycleObject *self, const char *data, size_t size) {
     if (self->body == NULL) {
-        self->body = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+        /* Not from `data`: of a single byte that would be an object that others have as well. */
+        self->body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
         if (self->body == NULL) {
             return -1;
         }
+        memcpy(PyBytes_AS_STRING(self->body), data, size);
         self->body_len = size;
     } else {
         size_t capacity = (size_t)PyBytes_GET_SIZE(self->body);
