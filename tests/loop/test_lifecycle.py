@@ -390,6 +390,63 @@ def test_a_forked_child_cannot_use_its_parents_loop(loop):
     run(loop, asyncio.sleep(0.001))
 
 
+@ours_only
+def test_a_child_forked_in_a_callback_leaves_the_loop():
+    status, out, err = run_script(
+        """
+        import os
+
+        loop = new_loop()
+        children = []
+
+        def fork():
+            children.append(os.fork())
+            if children[0]:
+                loop.stop()
+
+        loop.call_soon(fork)
+        try:
+            loop.run_forever()
+        except RuntimeError:
+            os._exit(7 if children == [0] else 8)
+        if children == [0]:
+            os._exit(9)
+        print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
+        loop.close()
+        """
+    )
+    assert (status, out) == (0, "7\n"), err
+
+
+@ours_only
+def test_a_forked_child_leaves_its_parents_watchers_alone():
+    status, out, err = run_script(
+        """
+        import os, socket
+
+        loop = new_loop()
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        seen = []
+        loop.add_reader(ours, lambda: (seen.append(ours.recv(10)), loop.stop()))
+        loop.add_writer(ours, int)
+        child = os.fork()
+        if not child:
+            try:
+                loop.remove_reader(ours)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        peer.send(b"x")
+        loop.call_later(20, loop.stop)
+        loop.run_forever()
+        print(seen)
+        loop.close()
+        """
+    )
+    assert (status, out) == (0, "[b'x']\n"), err
+
+
 def test_a_forked_child_may_run_a_loop_of_its_own(loop):
     async def main():
         with warnings.catch_warnings():

@@ -839,3 +839,18 @@ def test_asyncio_streams(loop):
             await writer.wait_closed()
 
     run(loop, main())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_was_written_goes_out_when_an_interrupt_leaves_the_loop(loop, kind):
+    class Last(Recorder):
+        def data_received(self, data):
+            self.transport.write(b"bye")
+            raise kind
+
+    _, _, peer = run(loop, open_stream(Last))
+    with peer:
+        peer.send(b"x")
+        with pytest.raises(kind):
+            loop.run_forever()
+        assert peer.recv(10) == b"bye"

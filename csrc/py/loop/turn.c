@@ -156,6 +156,11 @@ PyObject *CamTurn_Run(LoopObject *loop) {
     loop->turning = true;
     int status;
     do {
+        /* A callback may have forked: the child must not go on to wait on its parent's poller. */
+        status = CamLoop_CheckUsable(loop);
+        if (status < 0) {
+            break;
+        }
         CamTurn_Flush(loop);
         drop_cancelled(loop);
         status = poll_descriptors(loop);
@@ -167,9 +172,15 @@ PyObject *CamTurn_Run(LoopObject *loop) {
         }
     } while (status == 0 && !loop->stopping);
     loop->turning = false;
-    if (status < 0) {
+    /* Also when an exception leaves the loop: asyncio would have sent it by now. What a forked
+     * child finds here is its parent's to send. */
+    PyObject *exception = status < 0 ? PyErr_GetRaisedException() : NULL;
+    if (!CamLoop_IsForeign(loop)) {
+        CamTurn_Flush(loop);
+    }
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
         return NULL;
     }
-    CamTurn_Flush(loop);
     Py_RETURN_NONE;
 }

@@ -53,11 +53,15 @@ static void watch_stop(LoopObject *loop, CamWatch *watch, int fd) {
     }
 }
 
-/* Tells the poller even what it should know; 0 or negative errno. Runs no user code. */
+/* Tells the poller even what it should know, unless it is the parent's of this process; 0 or
+ * negative errno. Runs no user code. */
 static int watch_set(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest, bool anew) {
     int known = watch->interest != 0;
     uint32_t generation = known && !anew ? watch->generation : watch->generation + 1;
-    int error = cam_poll_set(&loop->poll, fd, interest, token_of(fd, generation), known);
+    int error = 0;
+    if (!CamLoop_IsForeign(loop)) {
+        error = cam_poll_set(&loop->poll, fd, interest, token_of(fd, generation), known);
+    }
     if (error < 0) {
         return error;
     }
@@ -107,8 +111,8 @@ static PyObject *forget_io(CamWatch *watch) {
 }
 
 int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
-    if (loop->closed) {
-        return CamLoop_CheckUsable(loop);
+    if (CamLoop_CheckUsable(loop) < 0) {
+        return -1;
     }
     CamWatch *watch = watch_reserve(loop, io->fd);
     if (watch == NULL) {
