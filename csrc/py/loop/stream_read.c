@@ -40,17 +40,23 @@ static int receive_failed(StreamObject *stream, Py_ssize_t status) {
 static int received_eof(StreamObject *stream) {
     stream->at_eof = true;
     cam_stream_debug(stream, "received EOF", NULL);
+    /* The protocol may let go of itself by changing the transport's protocol. */
+    PyObject *protocol = Py_NewRef(stream->protocol);
     int keep_open;
     if (stream->native != NULL) {
-        keep_open = stream->native->eof_received(stream->protocol);
+        keep_open = stream->native->eof_received(protocol);
     } else {
         PyObject *result = cam_stream_call(stream, stream->state->str_eof_received, NULL);
         keep_open = result ? PyObject_IsTrue(result) : -1;
         Py_XDECREF(result);
     }
     if (keep_open < 0) {
-        return cam_stream_fatal(stream, "Fatal error: protocol.eof_received() call failed.");
+        int status =
+            cam_stream_fatal(stream, "Fatal error: protocol.eof_received() call failed.");
+        Py_DECREF(protocol);
+        return status;
     }
+    Py_DECREF(protocol);
     if (stream->lost || stream->loop == NULL) {
         return 0;
     }
