@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.loop.support import Recorder, new_loop, run, until
+from tests.loop.support import Recorder, new_loop, open_stream, receive_exactly, run, until
 
 CAT = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
 
@@ -148,6 +148,30 @@ def test_sendfile(loop, tmp_path):
         await received.lost
         assert received.data == b"before " + path.read_bytes() + b" after"
         server.close()
+
+    run(loop, main())
+
+
+def test_resume_reading_during_sendfile(loop, tmp_path):
+    """The transport must not take the descriptor back before the file is sent."""
+    path = tmp_path / "file"
+    size = 4_000_000
+    path.write_bytes(bytes(size))
+
+    async def main():
+        transport, protocol, peer = await open_stream()
+        with path.open("rb") as file, peer:
+            sending = loop.create_task(loop.sendfile(transport, file))
+            await until(lambda: not transport.is_reading())
+            await asyncio.sleep(0.01)
+            assert not sending.done()
+            transport.resume_reading()
+            peer.send(b"x")
+            assert len(await receive_exactly(peer, size)) == size
+            assert await sending == size
+            await until(lambda: protocol.data == b"x")
+            transport.close()
+            await protocol.lost
 
     run(loop, main())
 

@@ -418,8 +418,10 @@ static PyObject *stream_make_waiter(PyObject *self, PyObject *Py_UNUSED(ignored)
 }
 
 static PyObject *stream_reset_waiter(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    Py_CLEAR(((StreamObject *)self)->empty_waiter);
-    Py_RETURN_NONE;
+    StreamObject *stream = (StreamObject *)self;
+    Py_CLEAR(stream->empty_waiter);
+    /* resume_reading() may have been called meanwhile. */
+    RETURN_STATUS(cam_stream_read_on(stream));
 }
 
 /* ---- what is known of the connection ---- */

@@ -354,10 +354,7 @@ static int step_connection_made(LoopObject *Py_UNUSED(loop), PyObject *owner) {
 
 static int step_start_reading(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     StreamObject *stream = (StreamObject *)owner;
-    if (stream->closing || stream->paused || stream->at_eof || stream->loop == NULL) {
-        return 0;
-    }
-    return cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN);
+    return cam_stream_read_on(stream);
 }
 
 static int step_wake_waiter(LoopObject *loop, PyObject *waiter) {

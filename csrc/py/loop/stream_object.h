@@ -149,6 +149,10 @@ int cam_stream_readable(LoopObject *loop, PyObject *owner);
 int cam_stream_pause_reading(StreamObject *stream);
 int cam_stream_resume_reading(StreamObject *stream);
 
+/* Watches for data, unless something keeps the transport from reading now. 0, or -1 with an
+ * exception. */
+int cam_stream_read_on(StreamObject *stream);
+
 /* ---- stream_info.c ---- */
 
 /* A socket object that was given: its close() closes the descriptor no more, until it is let go. */

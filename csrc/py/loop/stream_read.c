@@ -220,13 +220,22 @@ int cam_stream_pause_reading(StreamObject *stream) {
     return 0;
 }
 
+int cam_stream_read_on(StreamObject *stream) {
+    /* After the end there is nothing to read but the same end again. While loop.sendfile has the
+     * descriptor lent, watching it would take its writer away. */
+    if (stream->closing || stream->paused || stream->at_eof || stream->loop == NULL ||
+        stream->empty_waiter != NULL) {
+        return 0;
+    }
+    return cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN);
+}
+
 int cam_stream_resume_reading(StreamObject *stream) {
     if (stream->closing || !stream->paused || stream->loop == NULL) {
         return 0;
     }
     stream->paused = false;
-    /* After the end there is nothing to read but the same end again. */
-    if (!stream->at_eof && cam_stream_watch(stream, stream->io.interest | CAM_POLL_IN) < 0) {
+    if (cam_stream_read_on(stream) < 0) {
         return -1;
     }
     cam_stream_debug(stream, "resumes reading", NULL);
