@@ -51,8 +51,7 @@ static int received_eof(StreamObject *stream) {
         Py_XDECREF(result);
     }
     if (keep_open < 0) {
-        int status =
-            cam_stream_fatal(stream, "Fatal error: protocol.eof_received() call failed.");
+        int status = cam_stream_fatal(stream, "Fatal error: protocol.eof_received() call failed.");
         Py_DECREF(protocol);
         return status;
     }
