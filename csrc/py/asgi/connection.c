@@ -6,7 +6,10 @@
 #include "asgi/cycle.h"
 #include "asgi/response.h"
 
-static const int64_t LINGER_LIMIT = 2000000000; /* nanoseconds */
+/* Nanoseconds: how long a peer that we have nothing more to say to may be silent, and how long it
+ * may go on sending, before the connection is dropped. */
+static const int64_t LINGER_SILENCE = 2000000000;
+static const int64_t LINGER_LIMIT = 30000000000;
 
 /* ---- time limits ---- */
 
@@ -24,7 +27,8 @@ int CamHttpProtocol_Time(HttpProtocolObject *self, cam_timing timing) {
         limit = self->server->head_timeout;
         break;
     case CAM_TIMING_LINGER:
-        limit = LINGER_LIMIT;
+        limit = LINGER_SILENCE;
+        self->linger_end = CamServer_Now() + LINGER_LIMIT;
         break;
     case CAM_TIMING_IDLE:
     case CAM_TIMING_DRAIN:
@@ -40,8 +44,14 @@ int CamHttpProtocol_Expire(HttpProtocolObject *self) {
     switch (timing) {
     case CAM_TIMING_HEAD:
         return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
-    case CAM_TIMING_LINGER:
-        return CamTransport_Abort(self->state, self->transport);
+    case CAM_TIMING_LINGER: {
+        int unsent = CamTransport_HasUnsent(self->state, self->transport);
+        if (unsent > 0) {
+            /* The peer reads slowly what it has asked for, and that has no time limit. */
+            return CamHttpProtocol_Time(self, CAM_TIMING_LINGER);
+        }
+        return unsent < 0 ? -1 : CamTransport_Abort(self->state, self->transport);
+    }
     case CAM_TIMING_NONE:
         return 0;
     case CAM_TIMING_NEW:
@@ -221,9 +231,18 @@ static int connection_made(PyObject *op, PyObject *transport) {
     return settle(self);
 }
 
+/* Bytes that nobody wants any more: a peer that is still at it has not read our answer yet. */
+static void ignore_bytes(HttpProtocolObject *self) {
+    if (self->timing == CAM_TIMING_LINGER) {
+        int64_t deadline = CamServer_Now() + LINGER_SILENCE;
+        self->deadline = deadline < self->linger_end ? deadline : self->linger_end;
+    }
+}
+
 static int data_received(PyObject *op, char *data, Py_ssize_t size) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
+        ignore_bytes(self);
         return 0;
     }
     Py_INCREF(self);
@@ -330,6 +349,8 @@ static PyObject *method_data_received(PyObject *op, PyObject *data) {
             result = settle(self);
         }
         Py_DECREF(self);
+    } else {
+        ignore_bytes(self);
     }
     PyBuffer_Release(&view);
     return none_or_error(result);

@@ -71,9 +71,10 @@ typedef struct HttpProtocolObject {
     size_t memo_capacity;
     PyObject *memo_headers; /* list or NULL: what was made of memo.block */
 
-    int64_t deadline; /* CamServer_Now(), unless timing is CAM_TIMING_NONE */
-    uint8_t timing;   /* cam_timing */
-    uint8_t phase;    /* cam_phase */
+    int64_t deadline;   /* CamServer_Now(), unless timing is CAM_TIMING_NONE */
+    int64_t linger_end; /* the last deadline there can be, in CAM_TIMING_LINGER */
+    uint8_t timing;     /* cam_timing */
+    uint8_t phase;      /* cam_phase */
     bool listed;
     bool secure;
     bool served;         /* a request has been begun */

@@ -47,6 +47,7 @@
     X(close, "close")                                                                              \
     X(abort, "abort")                                                                              \
     X(is_closing, "is_closing")                                                                    \
+    X(get_write_buffer_size, "get_write_buffer_size")                                              \
     X(pause_reading, "pause_reading")                                                              \
     X(resume_reading, "resume_reading")                                                            \
     X(can_write_eof, "can_write_eof")                                                              \

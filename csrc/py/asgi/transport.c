@@ -98,6 +98,19 @@ int CamTransport_IsClosing(cam_state *state, cam_transport transport) {
     return closing;
 }
 
+int CamTransport_HasUnsent(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return 0;
+    }
+    if (transport.is_stream) {
+        return CamStream_WriteBufferSize(transport.object) > 0;
+    }
+    Py_INCREF(transport.object);
+    int unsent = call_bool(transport.object, state->asgi.str_get_write_buffer_size);
+    Py_DECREF(transport.object);
+    return unsent;
+}
+
 PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name) {
     if (transport.object == NULL) {
         Py_RETURN_NONE;

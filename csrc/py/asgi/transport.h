@@ -33,6 +33,9 @@ int CamTransport_ResumeReading(cam_state *state, cam_transport transport);
 /* 1, 0 or -1; 1 without a transport. */
 int CamTransport_IsClosing(cam_state *state, cam_transport transport);
 
+/* Whether bytes that were written have not been given to the kernel yet: 1, 0 or -1. */
+int CamTransport_HasUnsent(cam_state *state, cam_transport transport);
+
 /* What get_extra_info(name) gives: a new reference, None when it is not known. */
 PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name);
 
