@@ -165,4 +165,7 @@ def test_upgrade_is_not_made(start: Serve, token: str) -> None:
         client.send(request + get("/next"))
         assert client.read_response().body == b"POST /u?\nbody"
         assert client.read_response().body == b"GET /next?\n"
-    assert served.log.messages == ["Unsupported upgrade request."]
+    assert served.log.messages == [
+        "Unsupported upgrade request: answered as plain HTTP, "
+        "because WebSocket and HTTP/2 are not supported yet."
+    ]

@@ -30,7 +30,9 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         self->body_left = (uint64_t)request->content_length;
     }
     if (request->flags & CAM_H1_UPGRADE) {
-        CamServer_Log(self->server, self->state->asgi.str_warning, "Unsupported upgrade request.",
+        CamServer_Log(self->server, self->state->asgi.str_warning,
+                      "Unsupported upgrade request: answered as plain HTTP, "
+                      "because WebSocket and HTTP/2 are not supported yet.",
                       NULL);
     }
     CycleObject *cycle = CamCycle_New(self, request);
