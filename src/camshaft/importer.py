@@ -23,13 +23,17 @@ def import_from_string(text: str, example: str = "app") -> object:
             f'for example "{module_name or "main"}:{attributes or example}".'
         )
     try:
+        if "/" in module_name or module_name.startswith("."):
+            raise ModuleNotFoundError(name=module_name)
         found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         # "a.b.c" is missing as well when "a.b" is; any other name is an import inside of it.
         name = error.name or ""
         if name != module_name and not module_name.startswith(f"{name}."):
             raise
-        raise ImportStringError(f'Could not import module "{module_name}".') from None
+        raise ImportStringError(
+            f'Could not import module "{module_name}".{_hint(module_name, attributes)}'
+        ) from None
     for attribute in attributes.split("."):
         try:
             found = getattr(found, attribute)
@@ -38,3 +42,13 @@ def import_from_string(text: str, example: str = "app") -> object:
                 f'Attribute "{attributes}" not found in module "{module_name}".'
             ) from None
     return found
+
+
+def _hint(module_name: str, attributes: str) -> str:
+    """Return what to say to a user who named a file, "src/main.py", in place of a module."""
+    path = module_name.removesuffix(".py")
+    if path == module_name and "/" not in path:
+        return ""
+    directory, _, name = path.rpartition("/")
+    option = f" with --app-dir {directory}" if directory not in ("", ".") else ""
+    return f" It is a file's name; the module's is given{option} as \"{name}:{attributes}\"."

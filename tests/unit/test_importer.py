@@ -24,10 +24,30 @@ def test_malformed(text: str) -> None:
         import_from_string(text)
 
 
-@pytest.mark.parametrize("module", ["no_such_module", "no_such_package.module", "os.path.no"])
+@pytest.mark.parametrize(
+    "module", ["no_such_module", "no_such_package.module", "os.path.no", ".os", ".."]
+)
 def test_no_such_module(module: str) -> None:
     with pytest.raises(ImportStringError, match=f'Could not import module "{module}"'):
         import_from_string(f"{module}:app")
+
+
+@pytest.mark.parametrize(
+    ("given", "module", "option"),
+    [
+        ("absent.py", "absent", ""),
+        ("./absent.py", "absent", ""),
+        ("src/absent", "absent", " with --app-dir src"),
+        ("/srv/app/absent.py", "absent", " with --app-dir /srv/app"),
+    ],
+)
+def test_a_file_in_place_of_a_module(given: str, module: str, option: str) -> None:
+    with pytest.raises(ImportStringError) as raised:
+        import_from_string(f"{given}:app")
+    assert str(raised.value) == (
+        f'Could not import module "{given}". It is a file\'s name; '
+        f'the module\'s is given{option} as "{module}:app".'
+    )
 
 
 def test_no_such_attribute() -> None:
