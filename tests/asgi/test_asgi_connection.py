@@ -402,6 +402,43 @@ def test_half_a_request_begun_after_the_peers_end(start: Serve) -> None:
     assert told == ["/1", "/2"]
 
 
+def test_peer_that_ends_its_direction_and_reads_late(start: Serve) -> None:
+    """Requests that wait for it to read are not forgotten."""
+    size = 5_000_000
+    count = 8
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"x" * size)
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get() * count)
+        served.until(lambda: served.http.requests > 0)
+        client.sock.shutdown(socket.SHUT_WR)
+        served.run(asyncio.sleep(0.2))
+        for _ in range(count):
+            assert len(client.read_response().body) == size
+        assert client.at_end()
+    assert served.call(lambda: served.http.requests) == count
+
+
+def test_connection_made_twice_is_one_connection(start: Serve) -> None:
+    """As start_tls() and set_protocol() may do it."""
+    served = start(hello)
+
+    async def make() -> Any:
+        protocol = served.http()
+        for _ in range(2):
+            protocol.connection_made(asyncio.Transport())
+        count = served.http.connections
+        protocol.connection_lost(None)
+        return count
+
+    assert served.run(make()) == 1
+    assert served.call(lambda: served.http.connections) == 0
+    assert served.ask(get("/1")).body == b"/1"
+
+
 def test_slow_peers_get_their_answer(start: Serve) -> None:
     """Also when their body is not read, and the connection must end: once they have the answer."""
 

@@ -214,7 +214,9 @@ static int connection_made(PyObject *op, PyObject *transport) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     Py_XSETREF(self->transport.object, Py_NewRef(transport));
     self->transport.is_stream = CamStream_Check(self->state, transport);
-    CamServer_AddConnection(self->server, self);
+    if (!self->listed) {
+        CamServer_AddConnection(self->server, self);
+    }
     if (!self->transport.is_stream) {
         PyObject *ssl =
             CamTransport_ExtraInfo(self->state, self->transport, self->state->asgi.str_sslcontext);
@@ -259,7 +261,8 @@ static int eof_received(PyObject *op) {
     self->eof = true;
     /* The answer to what was asked is still written, for a peer that only ended its own
      * direction. The application is told now, because most peers have closed both. */
-    bool answering = self->cycle != NULL || self->resume_planned;
+    bool answering = self->cycle != NULL || self->resume_planned ||
+                     (self->input.len > 0 && self->writing_paused);
     if (self->cycle != NULL) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
         cycle->peer_gone = true;
