@@ -447,6 +447,42 @@ def test_a_forked_child_leaves_its_parents_watchers_alone():
     assert (status, out) == (0, "[b'x']\n"), err
 
 
+@ours_only
+def test_a_forked_child_does_not_send_what_its_parent_wrote():
+    status, out, err = run_script(
+        """
+        import asyncio, os, socket
+
+        async def main():
+            ours, peer = socket.socketpair()
+            ours.setblocking(False)
+            _, writer = await asyncio.open_connection(sock=ours)
+            writer.write(b"once")
+            child = os.fork()
+            if not child:
+                for use in writer.close, writer.transport.abort, lambda: writer.write(b"more"):
+                    try:
+                        use()
+                    except RuntimeError:
+                        pass
+                os._exit(0)
+            os.waitpid(child, 0)
+            writer.close()
+            await writer.wait_closed()
+            received = b""
+            while piece := peer.recv(100):
+                received += piece
+            print(received)
+            peer.close()
+
+        loop = new_loop()
+        loop.run_until_complete(main())
+        loop.close()
+        """
+    )
+    assert (status, out) == (0, "b'once'\n"), err
+
+
 def test_a_forked_child_may_run_a_loop_of_its_own(loop):
     async def main():
         with warnings.catch_warnings():

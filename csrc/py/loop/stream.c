@@ -176,6 +176,9 @@ static bool check_writable(StreamObject *stream, const char *method) {
         PyErr_Format(PyExc_RuntimeError, "unable to %s; sendfile is in progress", method);
         return false;
     }
+    if (stream->loop != NULL && CamLoop_IsForeign(stream->loop)) {
+        return CamLoop_CheckUsable(stream->loop) == 0;
+    }
     return true;
 }
 

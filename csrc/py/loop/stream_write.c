@@ -217,6 +217,9 @@ static void send_failed(StreamObject *stream, int error) {
 
 /* Sends what waits and watches for room when not all was taken. Errors close the connection. */
 static void flush(StreamObject *stream) {
+    if (CamLoop_IsForeign(stream->loop)) {
+        return; /* a forked child's copy: its parent sends it */
+    }
     int error = send_queue(stream);
     if (error != 0) {
         send_failed(stream, error);
