@@ -55,7 +55,7 @@ def call_factory(app: object, *, factory: bool) -> object:
     """
     if not callable(app):
         raise ApplicationError(
-            f"Error loading ASGI app. A {type(app).__name__} object is not callable."
+            f"Error loading ASGI app. An object of type {type(app).__name__} is not callable."
         )
     if factory:
         if takes(app, 0) is False:
@@ -74,7 +74,7 @@ def call_factory(app: object, *, factory: bool) -> object:
         return app
     if not callable(made):
         raise ApplicationError(
-            f"Error loading ASGI app factory: it returned a {type(made).__name__} object, "
+            f"Error loading ASGI app factory: it returned an object of type {type(made).__name__}, "
             "which is not callable."
         )
     return made

@@ -10,7 +10,7 @@ from typing import Any
 
 _TLS = "TLS is not supported yet; let a proxy such as nginx terminate it"
 _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
-_WORKERS = "more than one worker is not supported yet; run one camshaft per port behind a proxy"
+_WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
 _WEBSOCKET = "WebSocket is not supported yet"
 _PROXY = "proxy headers are not supported yet; let the application read X-Forwarded-*"
 _LIMITS = "limits on requests are not supported yet; set them in a proxy in front"

@@ -43,7 +43,7 @@ def test_names_that_do_not_exist(arguments: list[str], line: str) -> None:
     [
         (
             ["served:not_callable"],
-            "Error loading ASGI app. A str object is not callable.",
+            "Error loading ASGI app. An object of type str is not callable.",
         ),
         (
             ["served:app", "--factory"],
@@ -125,7 +125,8 @@ def test_unix_socket_that_cannot_be(tmp_path: Path) -> None:
     done = run_command("served:app", "--uds", str(path))
     assert done.returncode == 3
     assert (
-        f"ERROR:    [Errno 2] Cannot listen on unix socket {path}: no such file or directory.\n"
+        f"ERROR:    [Errno 2] Cannot listen on unix socket {path}: no such file or directory; "
+        "make its directory first.\n"
     ) in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -134,7 +135,8 @@ def test_descriptor_that_is_none() -> None:
     done = run_command("served:app", "--fd", "1000000")
     assert done.returncode == 3
     assert (
-        "ERROR:    [Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor.\n"
+        "ERROR:    [Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor; "
+        "--fd takes one that is open.\n"
     ) in done.stderr
 
 

@@ -132,9 +132,9 @@ def test_an_error_inside_a_factory_goes_through() -> None:
 
 @pytest.mark.parametrize("factory", [True, False])
 def test_what_cannot_be_called(factory: bool) -> None:
-    with pytest.raises(ApplicationError, match=r"A dict object is not callable\."):
+    with pytest.raises(ApplicationError, match=r"An object of type dict is not callable\."):
         call_factory({}, factory=factory)
-    with pytest.raises(ApplicationError, match="it returned a NoneType object"):
+    with pytest.raises(ApplicationError, match="it returned an object of type NoneType, which"):
         call_factory(lambda: None, factory=factory)
 
 

@@ -78,8 +78,7 @@ def test_what_is_not_supported_is_refused(name: str) -> None:
 
 def test_refusals_say_what_was_asked_for() -> None:
     refused(
-        "--workers 2: more than one worker is not supported yet; "
-        "run one camshaft per port behind a proxy.",
+        "--workers 2: only one worker is supported yet; run one camshaft per port behind a proxy.",
         workers=2,
     )
     refused(
@@ -151,7 +150,7 @@ def test_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         Config(app)
     assert str(caught.value) == (
-        "--workers 4: WEB_CONCURRENCY asks for it, and more than one worker is not supported yet; "
+        "--workers 4: WEB_CONCURRENCY asks for it, and only one worker is supported yet; "
         "run one camshaft per port behind a proxy."
     )
     # What is given goes before the environment.
@@ -321,7 +320,7 @@ def test_load_asgi2() -> None:
     [
         ("no_such_module:app", 'Error loading ASGI app. Could not import module "no_such_module".'),
         ("os:nope", 'Error loading ASGI app. Attribute "nope" not found in module "os".'),
-        ("os:sep", "Error loading ASGI app. A str object is not callable."),
+        ("os:sep", "Error loading ASGI app. An object of type str is not callable."),
     ],
 )
 def test_no_application(given: str, message: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -93,6 +93,10 @@ def test_permission_denied(monkeypatch: pytest.MonkeyPatch) -> None:
         "[Errno 13] Cannot listen on 127.0.0.1:80: permission denied; "
         "ports below 1024 need privileges, --port chooses another."
     )
+    assert failure(uds="/run/no-socket") == (
+        "[Errno 13] Cannot listen on unix socket /run/no-socket: permission denied; "
+        "--uds takes a path in a directory that this user may write to."
+    )
 
 
 def test_unknown_host() -> None:
@@ -103,7 +107,9 @@ def test_unknown_host() -> None:
 
 def test_address_of_another_machine() -> None:
     # TEST-NET-1 of RFC 5737: nobody's.
-    assert "Cannot listen on 192.0.2.1:0: " in failure(host="192.0.2.1", port=0)
+    message = failure(host="192.0.2.1", port=0)
+    assert "Cannot listen on 192.0.2.1:0: " in message
+    assert message.endswith("; --host takes an address of this machine.")
 
 
 def test_unix_socket(tmp_path: Path) -> None:
@@ -125,7 +131,8 @@ def test_unix_socket_in_place_of_another_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")
     assert failure(uds=str(path)) == (
-        f"Cannot listen on unix socket {path}: another file is there."
+        f"Cannot listen on unix socket {path}: another file is there; "
+        "remove it, or choose another path."
     )
     assert path.read_text() == "precious"
 
@@ -133,7 +140,8 @@ def test_unix_socket_in_place_of_another_file(tmp_path: Path) -> None:
 def test_unix_socket_in_no_directory(tmp_path: Path) -> None:
     path = f"{tmp_path}/none/socket"
     assert failure(uds=path) == (
-        f"[Errno 2] Cannot listen on unix socket {path}: no such file or directory."
+        f"[Errno 2] Cannot listen on unix socket {path}: no such file or directory; "
+        "make its directory first."
     )
 
 
@@ -159,7 +167,8 @@ def test_descriptor_that_cannot_be_used(tmp_path: Path) -> None:
             "socket operation on non-socket; --fd takes that of a socket."
         )
     assert failure(fd=10**6) == (
-        "[Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor."
+        "[Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor; "
+        "--fd takes one that is open."
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         assert failure(fd=datagrams.fileno()) == (

@@ -109,7 +109,7 @@ def test_refusal_is_one_line(command: Command) -> None:
     result = command("main:app", "--workers", "2")
     assert result.exit_code == 2
     assert result.output == (
-        "Error: --workers 2: more than one worker is not supported yet; "
+        "Error: --workers 2: only one worker is supported yet; "
         "run one camshaft per port behind a proxy.\n"
     )
 

@@ -37,7 +37,7 @@ def from_descriptor(fd: int) -> socket.socket:
     try:
         copy = os.dup(fd)
     except OSError as error:
-        raise _fail(f"file descriptor {fd}", error) from None
+        raise _fail(f"file descriptor {fd}", error, "; --fd takes one that is open") from None
     try:
         sock = socket.socket(fileno=copy)
     except OSError as error:
@@ -62,7 +62,10 @@ def bind_unix(path: str) -> socket.socket:
         pass
     else:
         if not stat.S_ISSOCK(found.st_mode):
-            raise ListenError(f"Cannot listen on unix socket {path}: another file is there.")
+            raise ListenError(
+                f"Cannot listen on unix socket {path}: another file is there; "
+                "remove it, or choose another path."
+            )
         mode = stat.S_IMODE(found.st_mode)
         try:
             os.unlink(path)
@@ -75,8 +78,14 @@ def bind_unix(path: str) -> socket.socket:
     except OSError as error:
         sock.close()
         # A path that is too long has no errno.
-        raise _fail(f"unix socket {path}", error) from None
+        raise _fail(f"unix socket {path}", error, _unix_hint(error)) from None
     return sock
+
+
+def _unix_hint(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "; --uds takes a path in a directory that this user may write to"
+    return "; make its directory first" if error.errno == errno.ENOENT else ""
 
 
 def inode(path: str) -> tuple[int, int] | None:
@@ -137,6 +146,8 @@ async def bind_host(host: str | None, port: int) -> list[socket.socket]:
 def _hint(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "; ports below 1024 need privileges, --port chooses another"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "; --host takes an address of this machine"
     return "; --port chooses another" if error.errno == errno.EADDRINUSE else ""
 
 
