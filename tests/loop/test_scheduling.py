@@ -3,6 +3,7 @@
 
 import contextvars
 import socket
+import sys
 
 import pytest
 
@@ -311,5 +312,6 @@ def test_a_report_may_run_the_handle_again(loop):
     loop.set_exception_handler(handler)
     loop.call_soon(fail, 1)
     run_turns(loop)
-    assert runs == [1, 1]
-    assert len(contexts) == 2
+    # From 3.12 on the handler runs in the handle's context, which cannot be entered twice.
+    assert runs == ([1, 1] if sys.version_info < (3, 12) else [1])
+    assert len(contexts) == (2 if sys.version_info < (3, 12) else 1)
