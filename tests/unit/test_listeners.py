@@ -127,6 +127,21 @@ def test_unix_socket_that_was_left(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
+def test_unix_socket_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory that others own; those who run tests may be allowed everything."""
+    path = f"{tmp_path}/socket"
+    opened(uds=path)
+
+    def unlink(_: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("camshaft.server.listeners.os.unlink", unlink)
+    assert failure(uds=path) == (
+        f"[Errno 13] Cannot listen on unix socket {path}: permission denied; "
+        "--uds takes a path in a directory that this user may write to."
+    )
+
+
 def test_unix_socket_in_place_of_another_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")

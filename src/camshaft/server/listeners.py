@@ -70,7 +70,7 @@ def bind_unix(path: str) -> socket.socket:
         try:
             os.unlink(path)
         except OSError as error:
-            raise _fail(f"unix socket {path}", error) from None
+            raise _fail(f"unix socket {path}", error, _unix_hint(error)) from None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
