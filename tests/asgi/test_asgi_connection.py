@@ -439,6 +439,33 @@ def test_connection_made_twice_is_one_connection(start: Serve) -> None:
     assert served.ask(get("/1")).body == b"/1"
 
 
+def test_task_that_only_waits_is_kept(start: Serve) -> None:
+    """A watcher that the application has no reference to hears of the peer's end all the same."""
+    heard: list[str] = []
+    gate = asyncio.Event()
+
+    async def watch(receive: Any) -> None:
+        while (event := await receive())["type"] != "http.disconnect":
+            pass
+        heard.append(event["type"])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asyncio.get_running_loop().create_task(watch(receive))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        gc.collect()
+        await gate.wait()
+        await answer(send, b"late")
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get())
+        served.call(gate.set)
+        assert client.read_response().body == b"late"
+    served.until(lambda: bool(heard))
+    assert served.loop_errors == []
+
+
 def test_slow_peers_get_their_answer(start: Serve) -> None:
     """Also when their body is not read, and the connection must end: once they have the answer."""
 

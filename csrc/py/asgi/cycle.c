@@ -389,11 +389,17 @@ static int cycle_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->scope);
     Py_VISIT(self->inner);
     Py_VISIT(self->task);
+    for (WaitObject *wait = self->waits; wait != NULL; wait = wait->next) {
+        Py_VISIT(wait);
+    }
     return 0;
 }
 
 static int cycle_clear(PyObject *op) {
     CycleObject *self = (CycleObject *)op;
+    while (self->waits != NULL) {
+        CamWait_Forget(self->waits);
+    }
     Py_CLEAR(self->scope);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->task);

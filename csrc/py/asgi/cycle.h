@@ -36,10 +36,12 @@ typedef struct CycleObject {
     HttpProtocolObject *connection; /* strong; NULL once complete or disconnected */
     struct CycleObject *next;       /* in server->running */
     struct CycleObject *previous;
-    PyObject *scope;          /* until the application is called */
-    PyObject *inner;          /* the application's coroutine, while it runs */
-    PyObject *task;           /* while it runs, for HttpServer.cancel() */
-    struct WaitObject *waits; /* borrowed; those who wait for something to change */
+    PyObject *scope; /* until the application is called */
+    PyObject *inner; /* the application's coroutine, while it runs */
+    PyObject *task;  /* while it runs, for HttpServer.cancel() */
+    /* Each strong: a task that nothing else refers to must not vanish while it waits in receive(),
+     * as it does not with an asyncio.Event. */
+    struct WaitObject *waits;
 
     PyObject *body;  /* bytes object of ours alone, or NULL: received, not yet taken */
     size_t body_len; /* of it; the object may be longer */

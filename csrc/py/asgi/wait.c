@@ -9,10 +9,11 @@ static void link_wait(WaitObject *self) {
     if (self->next != NULL) {
         self->next->previous = self;
     }
-    self->cycle->waits = self;
+    self->cycle->waits = (WaitObject *)Py_NewRef(self);
     self->linked = true;
 }
 
+/* The caller has a reference of its own. */
 static void unlink_wait(WaitObject *self) {
     if (!self->linked) {
         return;
@@ -27,12 +28,19 @@ static void unlink_wait(WaitObject *self) {
     }
     self->next = self->previous = NULL;
     self->linked = false;
+    Py_DECREF(self);
 }
 
 static void end_wait(WaitObject *self) {
     unlink_wait(self);
     Py_CLEAR(self->future);
     Py_CLEAR(self->cycle);
+}
+
+void CamWait_Forget(WaitObject *self) {
+    Py_INCREF(self);
+    end_wait(self);
+    Py_DECREF(self);
 }
 
 void CamWait_Wake(WaitObject *self) {
@@ -177,7 +185,7 @@ static PyObject *wait_throw(PyObject *op, PyObject *const *args, Py_ssize_t narg
 }
 
 static PyObject *wait_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
-    end_wait((WaitObject *)op);
+    CamWait_Forget((WaitObject *)op);
     Py_RETURN_NONE;
 }
 
@@ -227,7 +235,7 @@ static int wait_traverse(PyObject *op, visitproc visit, void *arg) {
 }
 
 static int wait_clear(PyObject *op) {
-    end_wait((WaitObject *)op);
+    CamWait_Forget((WaitObject *)op);
     return 0;
 }
 

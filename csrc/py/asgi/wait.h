@@ -20,7 +20,7 @@ typedef struct WaitObject {
     PyObject_HEAD
     CycleObject *cycle;      /* strong; NULL once ended */
     PyObject *future;        /* strong or NULL: suspended on it */
-    struct WaitObject *next; /* in cycle->waits while suspended */
+    struct WaitObject *next; /* in cycle->waits, which owns it, while suspended */
     struct WaitObject *previous;
     bool linked;
     uint8_t kind; /* cam_wait_kind */
@@ -32,6 +32,9 @@ PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind);
 
 /* Wakes one wait; it must be linked, and is no longer afterwards. Runs user code. */
 void CamWait_Wake(WaitObject *self);
+
+/* Ends a wait that nothing is told any more. */
+void CamWait_Forget(WaitObject *self);
 
 /* Sets the exception that a throw(type_or_exception[, value[, traceback]]) was given. */
 void CamWait_Raise(PyObject *const *args, Py_ssize_t nargs);
