@@ -388,7 +388,7 @@ static PyObject *stream_get_limits(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *stream_get_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    return PyLong_FromSize_t(((StreamObject *)self)->unsent);
+    return PyLong_FromSize_t(((StreamObject *)self)->outbox.size);
 }
 
 static PyObject *stream_make_waiter(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -408,7 +408,7 @@ static PyObject *stream_make_waiter(PyObject *self, PyObject *Py_UNUSED(ignored)
         return NULL;
     }
     Py_XSETREF(stream->empty_waiter, Py_NewRef(waiter));
-    if (stream->first == NULL) {
+    if (stream->outbox.first == NULL) {
         cam_stream_lend(stream);
         PyObject *done = PyObject_CallMethodOneArg(waiter, stream->state->str_set_result, Py_None);
         if (done == NULL) {
@@ -475,7 +475,7 @@ static PyObject *stream_repr(PyObject *self) {
     return PyUnicode_FromFormat(
         "<%s%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, stream->closing ? " closing" : "",
         stream->shown_fd, stream->io.interest & CAM_POLL_IN ? "polling" : "idle",
-        stream->io.interest & CAM_POLL_OUT ? "polling" : "idle", stream->unsent);
+        stream->io.interest & CAM_POLL_OUT ? "polling" : "idle", stream->outbox.size);
 }
 
 static PyObject *stream_get_loop(PyObject *self, void *Py_UNUSED(closure)) {
@@ -692,5 +692,5 @@ int CamStream_ResumeReading(PyObject *self) {
 }
 
 Py_ssize_t CamStream_WriteBufferSize(PyObject *self) {
-    return (Py_ssize_t)((StreamObject *)self)->unsent;
+    return (Py_ssize_t)((StreamObject *)self)->outbox.size;
 }

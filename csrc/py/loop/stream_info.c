@@ -25,7 +25,7 @@ int cam_stream_hold_socket(cam_state *state, PyObject *socket) {
 
 void cam_stream_let_go_socket(cam_state *state, PyObject *socket) {
     if (PyObject_TypeCheck(socket, (PyTypeObject *)state->socket_class)) {
-        cam_stream_call_quietly(socket, state->str__decref_socketios, NULL);
+        CamNotify_Quietly(socket, state->str__decref_socketios, NULL);
     }
 }
 

@@ -10,89 +10,18 @@
 
 /* ---- calling the protocol ---- */
 
-/* The stream's context, or a copy when it is entered already, entered. NULL with an exception. */
-static PyObject *enter_context(StreamObject *stream) {
-    PyObject *context = Py_NewRef(stream->context);
-    if (PyContext_Enter(context) == 0) {
-        return context;
-    }
-    PyErr_Clear();
-    PyObject *copy = PyContext_Copy(context);
-    Py_DECREF(context);
-    if (copy != NULL && PyContext_Enter(copy) < 0) {
-        Py_CLEAR(copy);
-    }
-    return copy;
-}
-
 PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument) {
-    PyObject *context = enter_context(stream);
-    if (context == NULL) {
-        return NULL;
-    }
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    PyObject *stack[] = {NULL, protocol, argument};
-    size_t count = argument ? 2 : 1;
-    PyObject *result =
-        PyObject_VectorcallMethod(name, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (PyContext_Exit(context) < 0) {
-        Py_CLEAR(result);
-    }
-    if (result == NULL) {
-        PyObject *exception = PyErr_GetRaisedException();
-        Py_DECREF(protocol);
-        Py_DECREF(context);
-        PyErr_SetRaisedException(exception);
-        return NULL;
-    }
-    Py_DECREF(protocol);
-    Py_DECREF(context);
-    return result;
+    return CamNotify_Call(stream->context, stream->protocol, name, argument, NULL);
 }
 
 void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exception) {
-    if (stream->loop == NULL || !stream->loop->debug) {
-        return;
-    }
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *method = PyObject_GetAttrString(stream->state->asyncio_logger, "debug");
-    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", (PyObject *)stream, text);
-    PyObject *keywords = exception ? Py_BuildValue("{sO}", "exc_info", exception) : NULL;
-    PyObject *done = NULL;
-    if (method != NULL && args != NULL && (keywords != NULL || exception == NULL)) {
-        done = PyObject_Call(method, args, keywords);
-    }
-    if (done == NULL) {
-        PyErr_WriteUnraisable((PyObject *)stream);
-    }
-    Py_XDECREF(done);
-    Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(method);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
+    if (stream->loop != NULL && stream->loop->debug) {
+        CamNotify_Log(stream->state, "debug", (PyObject *)stream, text, exception);
     }
 }
 
 int cam_stream_report(StreamObject *stream, const char *message) {
-    PyObject *exception = PyErr_GetRaisedException();
-    LoopObject *loop = stream->loop;
-    PyObject *extra =
-        Py_BuildValue("{OOOO}", stream->state->str_transport, (PyObject *)stream,
-                      stream->state->str_protocol, stream->protocol ? stream->protocol : Py_None);
-    PyErr_Clear(); /* without memory for the extra keys the report goes out without them */
-    PyErr_SetRaisedException(exception);
-    int status;
-    if (loop == NULL) {
-        PyErr_WriteUnraisable((PyObject *)stream);
-        status = 0;
-    } else {
-        Py_INCREF(loop);
-        status = CamLoop_ReportError(loop, message, extra);
-        Py_DECREF(loop);
-    }
-    Py_XDECREF(extra);
-    return status;
+    return CamNotify_Report(stream->loop, (PyObject *)stream, stream->protocol, message);
 }
 
 int cam_stream_fatal(StreamObject *stream, const char *message) {
@@ -152,7 +81,7 @@ int cam_stream_force_close(StreamObject *stream, PyObject *reason) {
     if (stream->lost || stream->loop == NULL) {
         return 0;
     }
-    cam_stream_drop(stream);
+    cam_outbox_clear(&stream->outbox);
     Py_XSETREF(stream->reason, Py_XNewRef(reason));
     return cam_stream_lose(stream);
 }
@@ -166,7 +95,7 @@ int cam_stream_close(StreamObject *stream) {
     if (stream->lost) {
         return 0; /* sending failed */
     }
-    if (stream->first == NULL) {
+    if (stream->outbox.first == NULL) {
         return cam_stream_lose(stream);
     }
     return cam_stream_watch(stream, CAM_POLL_OUT);
@@ -176,22 +105,6 @@ int cam_stream_abort(StreamObject *stream) {
     /* asyncio would have tried to send in write(): so is what waits for the end of the turn. */
     cam_stream_flush((PyObject *)stream);
     return cam_stream_force_close(stream, NULL);
-}
-
-/* Calls a method for its effect; exceptions are reported as unraisable. */
-void cam_stream_call_quietly(PyObject *object, PyObject *name, PyObject *argument) {
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *stack[] = {NULL, object, argument};
-    size_t count = argument ? 2 : 1;
-    PyObject *done =
-        PyObject_VectorcallMethod(name, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (done == NULL) {
-        PyErr_WriteUnraisable(object);
-    }
-    Py_XDECREF(done);
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
 }
 
 /* asyncio.Server counts its transports; from 3.13 on it also knows which they are. */
@@ -212,7 +125,7 @@ void cam_stream_release(StreamObject *stream) {
     if (loop != NULL) {
         CamLoop_UnwatchIo(loop, &stream->io);
     }
-    cam_stream_drop(stream);
+    cam_outbox_clear(&stream->outbox);
     stream->io.fd = -1;
     stream->closing = true;
     stream->finished = true;
@@ -230,14 +143,14 @@ void cam_stream_release(StreamObject *stream) {
     stream->reason = NULL;
     PyObject *pending = PyErr_GetRaisedException();
     if (socket != NULL) {
-        cam_stream_call_quietly(socket, stream->state->str_close, NULL);
+        CamNotify_Quietly(socket, stream->state->str_close, NULL);
         cam_stream_let_go_socket(stream->state, socket); /* closes it really */
         Py_DECREF(socket);
     } else if (fd >= 0) {
         close(fd);
     }
     if (server != NULL) {
-        cam_stream_call_quietly(server, stream->state->str__detach, server_argument(stream));
+        CamNotify_Quietly(server, stream->state->str__detach, server_argument(stream));
         Py_DECREF(server);
     }
     Py_XDECREF(protocol);
@@ -285,7 +198,7 @@ static void fail_waiter(StreamObject *stream, PyObject *reason) {
                 ? Py_NewRef(reason)
                 : PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer");
         if (exception != NULL) {
-            cam_stream_call_quietly(waiter, stream->state->str_set_exception, exception);
+            CamNotify_Quietly(waiter, stream->state->str_set_exception, exception);
             Py_DECREF(exception);
         } else {
             PyErr_WriteUnraisable(waiter);

@@ -22,18 +22,10 @@
 #include "protocol.h"
 #include "loop/address.h"
 #include "loop/loop.h"
+#include "loop/notify.h"
+#include "loop/outbox.h"
 
 #include <stdbool.h>
-
-/* Bytes that wait to be sent: kept (`keep`) or copied into `room`. */
-typedef struct CamChunk {
-    struct CamChunk *next;
-    const char *data; /* the first unsent byte */
-    size_t size;      /* unsent bytes */
-    size_t capacity;  /* of room; 0 when the bytes are another object's */
-    PyObject *keep;   /* strong: a bytes object; NULL for a copy */
-    char room[];
-} CamChunk;
 
 /* The type derives from asyncio.transports._FlowControlMixin, which loop.sendfile asks for and
  * which is an asyncio.Transport. Its instances carry five slots. */
@@ -59,9 +51,7 @@ typedef struct StreamObject {
     PyObject *weakrefs;
     CamIo io;
     CamFlush flush;
-    CamChunk *first; /* unsent, oldest first */
-    CamChunk *last;
-    size_t unsent; /* sum of the chunks' sizes */
+    CamOutbox outbox;
     size_t high_water;
     size_t low_water;
     size_t bulk_size; /* bytes to read straight into a bytes object; 0: the hot buffer */
@@ -105,10 +95,6 @@ int cam_stream_abort(StreamObject *stream);
 
 /* Closes the descriptor and drops all references. Runs user code; keeps the exception set. */
 void cam_stream_release(StreamObject *stream);
-
-/* Calls object.name(argument or nothing) for its effect. Exceptions are reported as unraisable;
- * one that is set is kept. */
-void cam_stream_call_quietly(PyObject *object, PyObject *name, PyObject *argument);
 
 /* Calls protocol.name(argument) (argument may be NULL) in the stream's context. */
 PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument);
@@ -176,9 +162,6 @@ int cam_stream_writable(LoopObject *loop, PyObject *owner);
 
 /* CamFlush.flush: sends what waits, unless the socket is known to be full. */
 void cam_stream_flush(PyObject *owner);
-
-/* Forgets what is unsent. Runs no user code. */
-void cam_stream_drop(StreamObject *stream);
 
 /* Counts a write to a lost connection and warns from the fifth on. True when it is lost. */
 bool cam_stream_is_write_lost(StreamObject *stream);
