@@ -58,7 +58,17 @@
     X(set_result)                                                                                  \
     X(set_exception)                                                                               \
     X(_attach)                                                                                     \
-    X(_detach)
+    X(_detach)                                                                                     \
+    /* loop/reader.c */                                                                            \
+    X(feed_data)                                                                                   \
+    X(pause_reading)                                                                               \
+    X(_stream_reader_wr)                                                                           \
+    X(_eof)                                                                                        \
+    X(_buffer)                                                                                     \
+    X(_waiter)                                                                                     \
+    X(_limit)                                                                                      \
+    X(_transport)                                                                                  \
+    X(_paused)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -70,6 +80,8 @@
     X(asyncio_task)                                                                                \
     X(extract_stack)                                                                               \
     X(format_callback)                                                                             \
+    X(no_arguments)                                                                                \
+    X(future_keywords)                                                                             \
     X(kw_loop)                                                                                     \
     X(kw_loop_context)                                                                             \
     X(kw_loop_name)                                                                                \
@@ -83,7 +95,12 @@
     X(buffered_protocol)                                                                           \
     X(transport_socket)                                                                            \
     X(socket_class)                                                                                \
-    X(sendfile_mode)
+    X(sendfile_mode)                                                                               \
+    /* loop/reader.c */                                                                            \
+    X(reader_type)                                                                                 \
+    X(reader_protocol_type)                                                                        \
+    X(reader_feed_data)                                                                            \
+    X(reader_data_received)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -94,6 +111,7 @@ typedef struct cam_state {
 #define X(name) PyObject *name;
     CAM_OBJECTS(X)
 #undef X
+    PyObject *future_loop;          /* borrowed: the loop in future_keywords, NULL for none */
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
     cam_asgi_constants asgi;        /* asgi/ */
 } cam_state;
@@ -104,6 +122,7 @@ int cam_handle_exec(PyObject *module, cam_state *state);
 int cam_loop_exec(PyObject *module, cam_state *state);
 int cam_stream_exec(PyObject *module, cam_state *state);
 int cam_listener_exec(PyObject *module, cam_state *state);
+int cam_reader_exec(cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

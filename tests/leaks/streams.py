@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import socket
 
@@ -360,3 +361,26 @@ async def send_a_file(loop):
         async with opened() as (transport, _, peer):
             count = await loop.sendfile(transport, file)
             await drain(peer, count)
+
+
+@coroutine(SCENARIOS)
+async def stream_readers(loop):
+    """A reader fed in small pieces and in bulk, paused, fed through Python, and cut off."""
+    ours, peer = socket.socketpair()
+    peer.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=ours, limit=1000)
+    for size in (10, 3000, 50_000):
+        sending = asyncio.ensure_future(loop.sock_sendall(peer, bytes(size)))
+        await reader.readexactly(size)
+        await sending
+    stock = reader.feed_data
+    reader.feed_data = functools.partial(stock)
+    peer.send(b"through Python")
+    await reader.read(100)
+    waiting = asyncio.ensure_future(reader.read(1))
+    await asyncio.sleep(0)
+    peer.close()
+    await waiting
+    del reader.feed_data, stock
+    writer.close()
+    await writer.wait_closed()

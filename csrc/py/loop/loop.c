@@ -342,11 +342,47 @@ static PyObject *loop_time(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignore
 PyDoc_STRVAR(create_future_doc,
              "create_future($self, /)\n--\n\nA new asyncio.Future attached to this loop.");
 
+/* asyncio.Future(loop=loop), but that the call's keywords need no dict of their own: the state has
+ * one, which holds the loop for as long as it turns. What the constructor calls after it has read
+ * them (get_debug) may well come here again. */
+PyObject *CamLoop_CreateFuture(LoopObject *loop) {
+    cam_state *state = loop->state;
+    PyTypeObject *type = (PyTypeObject *)state->asyncio_future;
+    if (state->future_loop != (PyObject *)loop) {
+        if (PyDict_SetItem(state->future_keywords, state->str_loop, (PyObject *)loop) < 0) {
+            return NULL;
+        }
+        state->future_loop = (PyObject *)loop;
+    }
+    PyObject *future = type->tp_new(type, state->no_arguments, NULL);
+    if (future != NULL && type->tp_init(future, state->no_arguments, state->future_keywords) < 0) {
+        PyObject *exception = PyErr_GetRaisedException();
+        Py_CLEAR(future);
+        PyErr_SetRaisedException(exception);
+    }
+    if (!loop->turning) {
+        CamLoop_ForgetFutures(loop);
+    }
+    return future;
+}
+
+void CamLoop_ForgetFutures(LoopObject *loop) {
+    cam_state *state = loop->state;
+    if (state->future_loop != (PyObject *)loop) {
+        return;
+    }
+    state->future_loop = NULL;
+    PyObject *exception = PyErr_GetRaisedException();
+    if (PyDict_SetItem(state->future_keywords, state->str_loop, Py_None) < 0) {
+        PyErr_Clear(); /* cannot be: the key is there, so no memory is needed */
+    }
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+}
+
 static PyObject *loop_create_future(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    cam_state *state = ((LoopObject *)self)->state;
-    PyObject *stack[] = {NULL, self};
-    return PyObject_Vectorcall(state->asyncio_future, stack + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               state->kw_loop);
+    return CamLoop_CreateFuture((LoopObject *)self);
 }
 
 PyDoc_STRVAR(create_task_doc,
@@ -742,12 +778,15 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     state->asyncio_future = PyObject_GetAttrString(asyncio, "Future");
     state->asyncio_task = PyObject_GetAttrString(asyncio, "Task");
     Py_DECREF(asyncio);
+    state->no_arguments = PyTuple_New(0);
+    state->future_keywords = Py_BuildValue("{OO}", state->str_loop, Py_None);
     state->kw_loop = interned_names(state->str_loop, NULL, NULL);
     state->kw_loop_name = interned_names(state->str_loop, state->str_name, NULL);
     state->kw_loop_context = interned_names(state->str_loop, state->str_context, NULL);
     state->kw_loop_name_context =
         interned_names(state->str_loop, state->str_name, state->str_context);
-    return state->asyncio_future && state->asyncio_task && state->kw_loop && state->kw_loop_name &&
+    return state->asyncio_future && state->asyncio_task && state->no_arguments &&
+                   state->future_keywords && state->kw_loop && state->kw_loop_name &&
                    state->kw_loop_context && state->kw_loop_name_context
                ? 0
                : -1;

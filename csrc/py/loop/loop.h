@@ -117,6 +117,13 @@ static inline int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owne
     return 0;
 }
 
+/* A new asyncio.Future of this loop; NULL with an exception. Runs user code only where the loop's
+ * class overrides get_debug(). */
+PyObject *CamLoop_CreateFuture(LoopObject *loop);
+
+/* Drops the reference that making futures keeps to a loop that turns. The caller has another. */
+void CamLoop_ForgetFutures(LoopObject *loop);
+
 /* 0, or -1 with RuntimeError when the loop is closed or this is a forked child. */
 int CamLoop_CheckUsable(LoopObject *loop);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The stream transport's life, from its first step to connection_lost, and its errors. */
+#include "loop/reader.h"
 #include "loop/stream_object.h"
 
 #include "compat.h"
@@ -293,6 +294,7 @@ int cam_stream_set_protocol(StreamObject *stream, PyObject *protocol) {
     }
     stream->native = native;
     stream->buffered = buffered;
+    stream->fed = CamReader_IsProtocol(stream->state, protocol);
     Py_XSETREF(stream->protocol, Py_NewRef(protocol));
     return 0;
 }

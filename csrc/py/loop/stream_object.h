@@ -61,6 +61,7 @@ typedef struct StreamObject {
     int reason_errno; /* connection_lost's OSError, when reason is NULL and this is not 0 */
     unsigned lost;    /* not 0 once connection_lost is queued; counts writes after that */
     bool buffered;    /* the protocol is an asyncio.BufferedProtocol */
+    bool fed;         /* the protocol is asyncio's for a StreamReader: see reader.h */
     bool closing;
     bool paused;
     bool at_eof;          /* the peer has ended its half */

@@ -5,8 +5,10 @@
  *
  * Small reads go through the loop's one hot buffer and are copied out at their exact size; after
  * a read of more than BULK_THRESHOLD bytes the next goes straight into a bytes object, which
- * saves the copy. A protocol in C parses in the hot buffer itself.
+ * saves the copy. A protocol in C parses in the hot buffer itself, and asyncio's StreamReader is
+ * fed from it, or received into, without a bytes object in between.
  */
+#include "loop/reader.h"
 #include "loop/stream_object.h"
 
 #include "compat.h"
@@ -121,18 +123,21 @@ static PyObject *receive_bytes(LoopObject *loop, StreamObject *stream, Py_ssize_
     return data;
 }
 
-static int read_bytes(LoopObject *loop, StreamObject *stream) {
-    Py_ssize_t size;
-    PyObject *data = receive_bytes(loop, stream, &size);
-    if (data == NULL) {
-        return size == 0 ? received_eof(stream) : receive_failed(stream, size);
-    }
+/* So much was received: how much is the next read prepared for? */
+static void adapt_bulk(StreamObject *stream, Py_ssize_t size) {
     if (size <= BULK_THRESHOLD) {
         stream->bulk_size = 0;
     } else if (stream->bulk_size == 0) {
         stream->bulk_size = BULK_FIRST;
     } else if ((size_t)size == stream->bulk_size && stream->bulk_size < BULK_LARGEST) {
         stream->bulk_size *= 2;
+    }
+}
+
+/* Hands bytes to the protocol; steals the reference, NULL being MemoryError. */
+static int deliver(StreamObject *stream, PyObject *data) {
+    if (data == NULL) {
+        return cam_stream_fatal(stream, "Fatal read error on socket transport");
     }
     PyObject *result = cam_stream_call(stream, stream->state->str_data_received, data);
     Py_DECREF(data);
@@ -141,6 +146,63 @@ static int read_bytes(LoopObject *loop, StreamObject *stream) {
     }
     Py_DECREF(result);
     return 0;
+}
+
+static int read_bytes(LoopObject *loop, StreamObject *stream) {
+    Py_ssize_t size;
+    PyObject *data = receive_bytes(loop, stream, &size);
+    if (data == NULL) {
+        return size == 0 ? received_eof(stream) : receive_failed(stream, size);
+    }
+    adapt_bulk(stream, size);
+    return deliver(stream, data);
+}
+
+/* Feeds an asyncio.StreamReader what there is. */
+static int feed_reader(LoopObject *loop, StreamObject *stream, PyObject *reader) {
+    cam_state *state = stream->state;
+    Py_ssize_t room = (Py_ssize_t)stream->bulk_size;
+    char *buffer = room > 0 ? CamReader_Room(state, reader, room) : NULL;
+    int status;
+    Py_ssize_t size;
+    if (buffer != NULL) {
+        size = receive(stream, buffer, (size_t)room);
+        PyObject *exception = size == -2 ? PyErr_GetRaisedException() : NULL;
+        status = CamReader_Filled(state, reader, room, size > 0 ? size : 0);
+        if (exception != NULL) {
+            PyErr_Clear();
+            PyErr_SetRaisedException(exception);
+        }
+    } else {
+        buffer = CamLoop_ReadBuffer(loop);
+        size = buffer ? receive(stream, buffer, CAM_READ_BUFFER) : -2;
+        status = size > 0 ? CamReader_Feed(state, reader, buffer, size) : 0;
+        if (size > 0 && status == 0) {
+            return deliver(stream, PyBytes_FromStringAndSize(buffer, size));
+        }
+    }
+    if (size <= 0) {
+        return size == 0 ? received_eof(stream) : receive_failed(stream, size);
+    }
+    adapt_bulk(stream, size);
+    if (status < 0) {
+        return cam_stream_fatal(stream, "Fatal error: protocol.data_received() call failed.");
+    }
+    return 0;
+}
+
+static int read_fed(LoopObject *loop, StreamObject *stream) {
+    PyObject *reader = CamReader_Of(stream->state, stream->protocol);
+    if (reader == NULL) {
+        return read_bytes(loop, stream);
+    }
+    int status = feed_reader(loop, stream, reader);
+    PyObject *exception = status < 0 ? PyErr_GetRaisedException() : NULL;
+    Py_DECREF(reader);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+    return status;
 }
 
 /* The protocol's own buffer, exported for writing. 0, or -1 with an exception. */
@@ -203,6 +265,9 @@ int cam_stream_readable(LoopObject *loop, PyObject *owner) {
     }
     if (stream->native != NULL) {
         return read_native(loop, stream);
+    }
+    if (stream->fed) {
+        return read_fed(loop, stream);
     }
     return stream->buffered ? read_buffered(stream) : read_bytes(loop, stream);
 }

@@ -172,6 +172,7 @@ PyObject *CamTurn_Run(LoopObject *loop) {
         }
     } while (status == 0 && !loop->stopping);
     loop->turning = false;
+    CamLoop_ForgetFutures(loop);
     /* Also when an exception leaves the loop: asyncio would have sent it by now. What a forked
      * child finds here is its parent's to send. */
     PyObject *exception = status < 0 ? PyErr_GetRaisedException() : NULL;
