@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static cam_allocator current = {malloc, realloc, free};
 
@@ -34,4 +37,10 @@ void cam_free(void *block) {
     if (block != NULL) {
         current.release(block);
     }
+}
+
+void cam_alloc_trim(void) {
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

@@ -33,4 +33,8 @@ void *cam_realloc(void *block, size_t size);
 /* Gives a block back; NULL is allowed. */
 void cam_free(void *block);
 
+/* Gives what the C library holds of freed memory back to the system, where it can be told to. Looks
+ * at every page of the heap: for the moments after much was freed. */
+void cam_alloc_trim(void);
+
 #endif

@@ -77,6 +77,8 @@ struct LoopObject {
     CamFlush *flush_first;
     CamFlush *flush_last;
     size_t unflushed;              /* bytes that those streams were given since the last flush */
+    size_t streams;                /* stream transports that live */
+    size_t streams_peak;           /* most of them since memory was last given back */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */

@@ -125,6 +125,7 @@ void cam_stream_release(StreamObject *stream) {
     int fd = stream->io.fd;
     if (loop != NULL) {
         CamLoop_UnwatchIo(loop, &stream->io);
+        loop->streams--;
     }
     cam_outbox_clear(&stream->outbox);
     stream->io.fd = -1;
@@ -339,6 +340,9 @@ int cam_stream_begin(StreamObject *stream, LoopObject *loop, PyObject *protocol,
         stream->server = Py_NewRef(server);
     }
     stream->loop = (LoopObject *)Py_NewRef(loop);
+    if (++loop->streams > loop->streams_peak) {
+        loop->streams_peak = loop->streams;
+    }
     if (CamLoop_Enqueue(loop, step_connection_made, self) < 0 ||
         CamLoop_Enqueue(loop, step_start_reading, self) < 0 ||
         (waiter != NULL && CamLoop_Enqueue(loop, step_wake_waiter, waiter) < 0)) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One turn of the loop; the order is asyncio's (BaseEventLoop._run_once). */
+#include "base/alloc.h"
 #include "compat.h"
 #include "loop/loop.h"
 
@@ -10,6 +11,8 @@ enum {
     /* With no descriptor watched but the wake-up, the poller is asked only this often while
      * callbacks wait: nothing but call_soon_threadsafe could arrive, and that needs no poller. */
     UNPOLLED_TURNS = 16,
+    /* Memory is given back to the system once three quarters of so many connections are gone. */
+    STREAMS_TO_TRIM = 1024,
 };
 
 static const int64_t LONGEST_WAIT = INT64_C(24) * 3600 * 1000000000;
@@ -57,6 +60,14 @@ static int64_t wait_limit(LoopObject *loop) {
     return left < LONGEST_WAIT ? left : LONGEST_WAIT;
 }
 
+/* The C library keeps what a wave of connections took. About to wait, there is time to look. */
+static void give_memory_back(LoopObject *loop) {
+    if (loop->streams_peak >= STREAMS_TO_TRIM && loop->streams <= loop->streams_peak / 4) {
+        loop->streams_peak = loop->streams;
+        cam_alloc_trim();
+    }
+}
+
 static int poll_descriptors(LoopObject *loop) {
     cam_poll_event events[EVENTS_PER_WAIT];
     int64_t limit = wait_limit(loop);
@@ -76,6 +87,7 @@ static int poll_descriptors(LoopObject *loop) {
         count = cam_poll_wait(&loop->poll, 0, events, EVENTS_PER_WAIT);
     } else {
         loop->unpolled = 0;
+        give_memory_back(loop);
         loop->waiting = true;
         Py_BEGIN_ALLOW_THREADS
         count = cam_poll_wait(&loop->poll, limit, events, EVENTS_PER_WAIT);
