@@ -11,14 +11,16 @@ export PYTHON
 # A caller's own settings must not reach into the environment made here.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test ctest check format bench install clean
+.PHONY: help run test ctest check format bench bench-instructions install clean
 
 help:
 	@echo "make run      serve the example application ($(EXAMPLE)) on http://127.0.0.1:8000"
 	@echo "make test     the C tests and the Python tests"
 	@echo "make check    format, lint, types, sanitizers, reference leaks, other Pythons, peers"
 	@echo "make format   format the C and Python sources"
-	@echo "make bench    camshaft beside uvicorn, uvloop and asyncio"
+	@echo "make bench    camshaft beside uvicorn, uvloop and asyncio (BENCH_ARGS='loop --quick')"
+	@echo "make bench-instructions"
+	@echo "              instructions and system calls per operation (ARGS='--rows sleep')"
 	@echo "make ctest    the C tests alone"
 	@echo "make install  build camshaft and what the tests need into $(VENV)"
 	@echo "make clean    remove everything that was made"
@@ -50,6 +52,9 @@ format:
 
 bench:
 	@python=$$(tools/find-python) && exec "$$python" -m bench $(BENCH_ARGS)
+
+bench-instructions:
+	@python=$$(tools/find-python) && exec "$$python" -m bench instructions $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* build build-* dist

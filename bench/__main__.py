@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""The command: `python -m bench [http|loop]`. Needs the standard library alone."""
+"""The command: `python -m bench [http|loop|instructions]`. Needs the standard library alone."""
 
 import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from bench import environment, machine
 from bench.error import BenchError
 from bench.http import apps
 from bench.http import comparison as http_comparison
 from bench.http.server import SERVERS
+from bench.instructions import comparison as instruction_comparison
+from bench.instructions.rows import ROWS
 from bench.loop import comparison as loop_comparison
 from bench.loop.cases import CASES
 from bench.loop.contenders import LOOPS
 from bench.loop.echo import CONNECTIONS
+
+PARTS = ["http", "loop", "instructions"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -31,15 +36,18 @@ def names(choices: list[str]) -> Callable[[str], list[str]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options. Without `http` or `loop` both are run."""
+    """The options. Without a part `http` and `loop` are run."""
     command = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure camshaft beside uvicorn, uvloop, asyncio and rloop (bench/method.md).",
+        description="Measure camshaft beside uvicorn, uvloop and others (bench/method.md).",
     )
-    command.add_argument("part", nargs="?", choices=["http", "loop"], help="one part alone")
+    command.add_argument("part", nargs="?", choices=PARTS, help="one part alone")
     command.add_argument("--quick", action="store_true", help="one short round: does it run at all")
     command.add_argument("--rounds", type=int, metavar="N", help="rounds (7; with --quick 1)")
-    command.add_argument("--no-setup", action="store_true", help="use .venv-bench as it is")
+    command.add_argument("--no-setup", action="store_true", help="use the environment as it is")
+    command.add_argument(
+        "--venv", type=Path, metavar="DIR", help="another environment than .venv-bench"
+    )
     http = command.add_argument_group("http")
     http.add_argument(
         "--apps",
@@ -62,9 +70,8 @@ def parser() -> argparse.ArgumentParser:
     loop.add_argument(
         "--loops",
         type=names(list(LOOPS)),
-        default=list(LOOPS),
         metavar="A,B",
-        help=f"of {', '.join(LOOPS)}",
+        help=f"of {', '.join(LOOPS)}; instructions: asyncio,uvloop,camshaft",
     )
     loop.add_argument(
         "--cases",
@@ -74,6 +81,19 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(CASES)}",
     )
     loop.add_argument("--no-echo", action="store_true", help="leave the echo rows out")
+    counts = command.add_argument_group("instructions")
+    counts.add_argument(
+        "--rows",
+        type=names(list(ROWS)),
+        default=list(ROWS),
+        metavar="A,B",
+        help=f"of {', '.join(ROWS)}",
+    )
+    counts.add_argument("--no-valgrind", action="store_true", help="leave the instructions out")
+    counts.add_argument("--no-strace", action="store_true", help="leave the system calls out")
+    counts.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep callgrind's files, for callgrind_annotate"
+    )
     return command
 
 
@@ -81,6 +101,8 @@ def main() -> int:
     """Run what was asked for; the exit code."""
     options = parser().parse_args()
     rounds = options.rounds or (1 if options.quick else 7)
+    if options.venv is not None:
+        environment.use(options.venv)
     try:
         environment.prepare(skip=options.no_setup)
         print(f"{machine.describe()}  \n`{shlex.join(['python', '-m', 'bench', *sys.argv[1:]])}`")
@@ -88,12 +110,21 @@ def main() -> int:
             seconds = 1 if options.quick else options.slice
             idle = 1.0 if options.quick else 5.0
             http_comparison.run(options.apps, options.servers, rounds, seconds, idle)
+        if options.part == "instructions":
+            instruction_comparison.run(
+                options.loops or ["asyncio", "uvloop", "camshaft"],
+                options.rows,
+                not options.no_valgrind,
+                not options.no_strace,
+                options.keep,
+            )
         if options.part in (None, "loop"):
+            loops = options.loops or list(LOOPS)
             seconds = 0.02 if options.quick else 0.3
-            loop_comparison.run(options.loops, options.cases, rounds, seconds)
+            loop_comparison.run(loops, options.cases, rounds, seconds)
             if not options.no_echo:
                 slice_ = 0.3 if options.quick else 1.0
-                loop_comparison.run_echo(options.loops, CONNECTIONS, rounds, slice_)
+                loop_comparison.run_echo(loops, CONNECTIONS, rounds, slice_)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

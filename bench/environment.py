@@ -8,17 +8,27 @@ from pathlib import Path
 from bench.error import BenchError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-BIN = CHECKOUT / ".venv-bench" / "bin"
+VENV = CHECKOUT / ".venv-bench"
+BIN = VENV / "bin"
 PYTHON = BIN / "python"
 
 
+def use(directory: Path) -> None:
+    """Measure in another environment than .venv-bench."""
+    global VENV, BIN, PYTHON
+    VENV = directory.absolute()
+    BIN = VENV / "bin"
+    PYTHON = BIN / "python"
+
+
 def prepare(skip: bool = False) -> None:
-    """Make .venv-bench, or bring it up to date: the peers' pins and a release build of camshaft.
+    """Make the environment, or bring it up to date: the peers' pins and a release build of
+    camshaft.
 
     Raises BenchError when that fails; tools/setup has then said why.
     """
     if not skip:
-        command = ["tools/setup", "--venv", ".venv-bench", "bench/peers.txt"]
+        command = ["tools/setup", "--venv", str(VENV), "bench/peers.txt"]
         if subprocess.run(command, cwd=CHECKOUT, stdout=2).returncode != 0:
             raise BenchError("no environment to measure in (see above)")
     if not PYTHON.exists():
@@ -34,11 +44,27 @@ def variables() -> dict[str, str]:
     return kept
 
 
+def certificate() -> dict[str, str]:
+    """The variable that names the servers' certificate, made at the first call.
+
+    Raises BenchError.
+    """
+    path = VENV / "bench" / "localhost.pem"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        inside(
+            "import trustme; "
+            "made = trustme.CA().issue_cert('localhost', '127.0.0.1'); "
+            f"made.private_key_and_cert_chain_pem.write_to_path({str(path)!r})"
+        )
+    return {"CAMSHAFT_BENCH_CERTIFICATE": str(path)}
+
+
 def inside(code: str) -> str:
-    """What a line of Python prints in .venv-bench."""
+    """What a line of Python prints in the environment."""
     result = subprocess.run(
         [PYTHON, "-c", code], env=variables(), cwd="/", capture_output=True, text=True
     )
     if result.returncode != 0:
-        raise BenchError(f"in .venv-bench, {code!r} failed: {result.stderr.strip()[-200:]}")
+        raise BenchError(f"in {VENV.name}, {code!r} failed: {result.stderr.strip()[-200:]}")
     return result.stdout.strip()

@@ -2,6 +2,7 @@
 """What a loop is made to do, so many times, in process. Each case is a coroutine function."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -113,6 +114,13 @@ async def call_soon_threadsafe(count: int) -> None:
     thread.join()
 
 
+async def getaddrinfo_numeric(count: int) -> None:
+    """An address that needs no resolver."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+
 async def run_in_executor(count: int) -> None:
     """A function run in a thread of the default executor, one at a time."""
     loop = asyncio.get_running_loop()
@@ -130,6 +138,7 @@ CASES: dict[str, Case] = {
     "sleep-0": sleep_zero,
     "call_soon_threadsafe": call_soon_threadsafe,
     "run_in_executor": run_in_executor,
+    "getaddrinfo-numeric": getaddrinfo_numeric,
 }
 
 TITLES = {
@@ -142,4 +151,5 @@ TITLES = {
     "sleep-0": "sleep(0)",
     "call_soon_threadsafe": "call_soon_threadsafe",
     "run_in_executor": "run_in_executor",
+    "getaddrinfo-numeric": "getaddrinfo of a numeric address",
 }

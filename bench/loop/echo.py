@@ -1,30 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Echo over loopback: a server process for each loop, a client in C on the other core."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import environment, processor
+from bench import compiled, environment, processor
 from bench.error import BenchError
 
 SIZE = 1024
 CONNECTIONS = [10, 1000]
 SOURCE = Path(__file__).with_name("echo_client.c")
-CLIENT = environment.CHECKOUT / "build" / "bench" / "echo_client"
 
 
-def build_client() -> None:
-    """Compile the client when its source is newer. Raises BenchError."""
-    if CLIENT.exists() and CLIENT.stat().st_mtime >= SOURCE.stat().st_mtime:
-        return
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise BenchError("no C compiler for the echo client; on Debian: apt install gcc")
-    CLIENT.parent.mkdir(parents=True, exist_ok=True)
-    if subprocess.run([compiler, "-O2", "-o", CLIENT, SOURCE]).returncode != 0:
-        raise BenchError(f"{SOURCE.name} does not compile (see above)")
+def build_client() -> Path:
+    """The compiled client. Raises BenchError."""
+    return compiled.build(SOURCE)
 
 
 class Trips(NamedTuple):
@@ -59,7 +50,7 @@ class EchoServer:
         """Send it messages for some seconds."""
         before = processor.cpu_time(self._process.pid)
         result = subprocess.run(
-            [CLIENT, str(self.port), str(connections), str(SIZE), str(seconds)],
+            [build_client(), str(self.port), str(connections), str(SIZE), str(seconds)],
             capture_output=True,
             text=True,
             preexec_fn=processor.pin_to(processor.cores()[1]),

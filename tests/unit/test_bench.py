@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.instructions.counted import parse_log
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def test_help_names_both_parts() -> None:
+def test_help_names_the_parts() -> None:
     """`python -m bench --help` imports everything that runs outside of a measured process."""
     result = subprocess.run(
         [sys.executable, "-m", "bench", "--help"],
@@ -18,4 +20,30 @@ def test_help_names_both_parts() -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stderr
-    assert "[{http,loop}]" in result.stdout
+    assert "[{http,loop,instructions}]" in result.stdout
+
+
+def test_system_calls_are_counted_between_marks_and_for_threads_alone() -> None:
+    """A forked child's calls, resumed calls and signals are not the measured process's calls."""
+    log = """\
+10 read(3, "", 1) = 0
+10 access("/camshaft-mark", F_OK) = -1 ENOENT (No such file or directory)
+10 clone3({flags=CLONE_VM|CLONE_THREAD|CLONE_SETTLS, child_tid=0x7}, 88 <unfinished ...>
+11 futex(0x1, FUTEX_WAKE, 1 <unfinished ...>
+10 <... clone3 resumed> => {parent_tid=[11]}, 88) = 11
+11 <... futex resumed>) = 0
+11 write(4, "x", 1) = 1
+10 vfork( <unfinished ...>
+12 execve("/bin/true", ["true"], 0x7) = 0
+10 <... vfork resumed>) = 12
+12 +++ exited with 0 +++
+10 --- SIGCHLD {si_signo=SIGCHLD} ---
+10 access("/camshaft-mark", F_OK) = -1 ENOENT (No such file or directory)
+11 write(4, "x", 1) = 1
+10 access("/camshaft-mark", F_OK) = -1 ENOENT (No such file or directory)
+10 close(3) = 0
+"""
+    assert parse_log(log.splitlines()) == [
+        {"clone3": 1, "write": 1, "vfork": 1},
+        {"write": 1},
+    ]

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Loops beside each other: instructions and system calls per operation."""
+
+from pathlib import Path
+
+from bench import summary
+from bench.instructions import counted
+from bench.instructions.counted import MissingLoop
+from bench.instructions.rows import ROWS
+from bench.loop.contenders import BASE
+
+
+def columns(loops: list[str], unit: str) -> list[str]:
+    """The heading: each loop's figure, then ours in relation to each other's."""
+    others = [loop for loop in loops if loop != "camshaft"]
+    shares = [f"camshaft / {loop}" for loop in others] if "camshaft" in loops else []
+    return [unit, *loops, *shares]
+
+
+def share(values: dict[str, float | None], other: str) -> str:
+    """Ours divided by another's; a dash where either is missing or nothing."""
+    ours, theirs = values["camshaft"], values[other]
+    return f"{ours / theirs:.2f}" if ours is not None and theirs else "–"
+
+
+def cells(values: dict[str, float | None], places: int) -> list[str]:
+    """One row's figures and shares."""
+    figures = [f"{value:,.{places}f}" if value is not None else "–" for value in values.values()]
+    if "camshaft" not in values:
+        return figures
+    return figures + [share(values, loop) for loop in values if loop != "camshaft"]
+
+
+def run(
+    loops: list[str], rows: list[str], instructions: bool, system_calls: bool, keep: Path | None
+) -> None:
+    """Print the tables asked for. Raises BenchError."""
+    if BASE in loops and "camshaft" in loops:
+        loops = [loop for loop in loops if loop not in (BASE, "camshaft")] + [BASE, "camshaft"]
+    missing: dict[str, str] = {}
+    if instructions:
+        counted.require("valgrind")
+        print("\n### User-space instructions per operation\n", flush=True)
+        table = []
+        for row in rows:
+            values: dict[str, float | None] = dict.fromkeys(loops)
+            for loop in loops:
+                if loop not in missing:
+                    try:
+                        values[loop] = counted.instructions(loop, row, keep)
+                    except MissingLoop as error:
+                        missing[loop] = str(error)
+            table.append([ROWS[row].title, *cells(values, 0)])
+        print(summary.table(columns(loops, ""), table), flush=True)
+    if system_calls:
+        counted.require("strace")
+        print("\n### System calls per operation\n", flush=True)
+        table = []
+        for row in rows:
+            values = dict.fromkeys(loops)
+            names = ""
+            for loop in loops:
+                if loop not in missing:
+                    try:
+                        calls = counted.system_calls(loop, row)
+                    except MissingLoop as error:
+                        missing[loop] = str(error)
+                        continue
+                    first, second = counted.syscall_counts(row)
+                    values[loop] = sum(calls.values()) / (second - first)
+                    if loop == "camshaft":
+                        names = ", ".join(
+                            f"{name} {number / (second - first):.2g}"
+                            for name, number in calls.most_common()
+                            if number / (second - first) >= 0.05
+                        )
+            table.append([ROWS[row].title, *cells(values, 2), names])
+        print(summary.table([*columns(loops, ""), "camshaft's"], table), flush=True)
+    for loop, reason in missing.items():
+        print(f"\n–: {loop} is not there ({reason})", flush=True)

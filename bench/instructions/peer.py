@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The other end of a counted server, in a process that is not counted.
+
+Each line of standard input is a command, printed by the counted process when it is ready for it:
+
+    echo PORT SIZE COUNT   one connection: a message of SIZE bytes there and back, COUNT times
+    tls PORT SIZE COUNT    the same over TLS
+    connect PORT COUNT     COUNT connections after each other, each closed when the server closes it
+"""
+
+import socket
+import ssl
+import sys
+import time
+
+TIMEOUT = 60.0
+
+# Before each message, so that a server as slow as callgrind makes it sleeps by then, as one does
+# at its own speed: else every read would find its data there already.
+PAUSE = 0.003
+
+
+def open_connection(port: int) -> socket.socket:
+    """A connection to the loopback."""
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def echo(connection: socket.socket, size: int, count: int) -> None:
+    """Send messages and wait for each to come back whole."""
+    message = bytes(n * 31 % 251 for n in range(size))
+    room = bytearray(size)
+    view = memoryview(room)
+    for _ in range(count):
+        time.sleep(PAUSE)
+        connection.sendall(message)
+        got = 0
+        while got < size:
+            received = connection.recv_into(view[got:])
+            if received == 0:
+                raise SystemExit("peer: the server closed the connection")
+            got += received
+        if room != message:
+            raise SystemExit("peer: the reply is not what was sent")
+
+
+def main() -> None:
+    """Do what standard input says until it ends."""
+    for line in sys.stdin:
+        command, port, *numbers = line.split()
+        if command == "connect":
+            for _ in range(int(numbers[0])):
+                with open_connection(int(port)) as connection:
+                    while connection.recv(1024):
+                        pass
+            continue
+        connection = open_connection(int(port))
+        if command == "tls":
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            connection = context.wrap_socket(connection)
+        with connection:
+            echo(connection, int(numbers[0]), int(numbers[1]))
+
+
+if __name__ == "__main__":
+    main()
