@@ -96,6 +96,7 @@
     X(transport_socket)                                                                            \
     X(socket_class)                                                                                \
     X(sendfile_mode)                                                                               \
+    X(connector_type)                                                                              \
     /* loop/reader.c */                                                                            \
     X(reader_type)                                                                                 \
     X(reader_protocol_type)                                                                        \
@@ -123,6 +124,7 @@ int cam_loop_exec(PyObject *module, cam_state *state);
 int cam_stream_exec(PyObject *module, cam_state *state);
 int cam_listener_exec(PyObject *module, cam_state *state);
 int cam_reader_exec(cam_state *state);
+int cam_connect_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

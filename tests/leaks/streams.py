@@ -384,3 +384,22 @@ async def stream_readers(loop):
     del reader.feed_data, stock
     writer.close()
     await writer.wait_closed()
+
+
+@coroutine(SCENARIOS)
+async def connect_to_an_address(loop):
+    """Made, refused, and given up on while it is being made."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        transport, protocol = await loop.create_connection(Protocol, "127.0.0.1", port)
+        transport.close()
+        await protocol.lost
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                for _ in range(4):  # more than the queue holds
+                    transport, protocol = await loop.create_connection(Protocol, "127.0.0.1", port)
+                    transport.abort()
+    with contextlib.suppress(OSError):
+        await loop.create_connection(Protocol, "127.0.0.1", port)

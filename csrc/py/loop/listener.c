@@ -62,7 +62,7 @@ static int admit(ListenerObject *listener, int fd, const CamAddress *far_end) {
     if (context != NULL && PyContext_Enter(context) == 0) {
         protocol = PyObject_CallNoArgs(factory);
         if (protocol != NULL) {
-            transport = CamStream_Accepted(loop, fd, far_end, protocol, server, context);
+            transport = CamStream_OfDescriptor(loop, fd, far_end, protocol, NULL, server, context);
         }
         if (PyContext_Exit(context) < 0) {
             PyErr_Clear(); /* we are in the context, so this cannot happen */

@@ -746,14 +746,19 @@ static PyType_Spec loop_spec = {
     .slots = loop_slots,
 };
 
-static int add_watch_methods(PyObject *type) {
-    for (PyMethodDef *method = cam_watch_methods; method->ml_name != NULL; method++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
-        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
-            Py_XDECREF(descriptor);
-            return -1;
+/* Adds the methods of the loop that other files have. */
+static int add_methods(PyObject *type) {
+    PyMethodDef *const tables[] = {cam_watch_methods, cam_connect_methods};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        for (PyMethodDef *method = tables[i]; method->ml_name != NULL; method++) {
+            PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
+            if (descriptor == NULL ||
+                PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
+                Py_XDECREF(descriptor);
+                return -1;
+            }
+            Py_DECREF(descriptor);
         }
-        Py_DECREF(descriptor);
     }
     return 0;
 }
@@ -768,7 +773,7 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
     if (CamState_AddType(module, &loop_spec, NULL, 1, &state->loop_type) < 0 ||
-        add_watch_methods(state->loop_type) < 0) {
+        add_methods(state->loop_type) < 0) {
         return -1;
     }
     PyObject *asyncio = PyImport_ImportModule("asyncio");

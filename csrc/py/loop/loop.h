@@ -165,6 +165,9 @@ void CamWatch_Clear(LoopObject *loop);
 int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
 extern PyMethodDef cam_watch_methods[];
 
+/* loop/connect.c */
+extern PyMethodDef cam_connect_methods[];
+
 /* loop/turn.c */
 void CamTurn_Flush(LoopObject *loop);    /* flushes the streams written to */
 PyObject *CamTurn_Run(LoopObject *loop); /* runs turns until stop(); NULL with an exception */

@@ -360,8 +360,9 @@ StreamObject *cam_stream_allocate(PyTypeObject *type, cam_state *state) {
     return stream;
 }
 
-PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end,
-                             PyObject *protocol, PyObject *server, PyObject *context) {
+PyObject *CamStream_OfDescriptor(LoopObject *loop, int fd, const CamAddress *far_end,
+                                 PyObject *protocol, PyObject *waiter, PyObject *server,
+                                 PyObject *context) {
     cam_state *state = loop->state;
     StreamObject *stream = cam_stream_allocate((PyTypeObject *)state->stream_type, state);
     if (stream == NULL) {
@@ -372,7 +373,7 @@ PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end
     CamAddress_OfNearEnd(&stream->near_end, fd);
     int family = stream->near_end.length ? stream->near_end.any.sa_family : AF_UNSPEC;
     cam_stream_set_nodelay(fd, family, SOCK_STREAM, 0);
-    if (cam_stream_begin(stream, loop, protocol, NULL, server, context) < 0) {
+    if (cam_stream_begin(stream, loop, protocol, waiter, server, context) < 0) {
         stream->io.fd = -1; /* still the caller's */
         PyObject *exception = PyErr_GetRaisedException();
         if (stream->loop != NULL) {

@@ -71,11 +71,12 @@ typedef struct StreamObject {
     bool finished;        /* connection_lost was called */
 } StreamObject;
 
-/* A new transport for a connected, non-blocking descriptor that accept gave. Takes the
- * descriptor over when it succeeds, and only then. `server` may be NULL. Runs user code
+/* A new transport for a connected, non-blocking descriptor that nobody else knows. Takes it over
+ * when it succeeds, and only then. `waiter`, `server` and `context` may be NULL. Runs user code
  * (server._attach). */
-PyObject *CamStream_Accepted(LoopObject *loop, int fd, const CamAddress *far_end,
-                             PyObject *protocol, PyObject *server, PyObject *context);
+PyObject *CamStream_OfDescriptor(LoopObject *loop, int fd, const CamAddress *far_end,
+                                 PyObject *protocol, PyObject *waiter, PyObject *server,
+                                 PyObject *context);
 
 /* ---- stream_life.c ---- */
 

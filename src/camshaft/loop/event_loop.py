@@ -10,6 +10,8 @@ public and tested; the few methods here join the two halves.
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import selectors
 import sys
 import threading
@@ -48,6 +50,20 @@ _base_events: Any = base_events
 _format_helpers: Any = format_helpers
 _SSLProtocol: Any = sslproto.SSLProtocol
 _unix_events: Any = unix_events
+
+# Keywords of create_connection() that say nothing when they are None.
+_CONNECTION_KEYWORDS = inspect.signature(
+    _base_events.BaseEventLoop.create_connection
+).parameters.keys() - {
+    "self",
+    "protocol_factory",
+    "host",
+    "port",
+    "family",
+    "proto",
+    "flags",
+    "all_errors",
+}
 
 
 class _Watched:
@@ -186,6 +202,52 @@ class EventLoop(_core.Loop, _PythonHalf):
         self.call_soon_threadsafe(handle._run)
 
     # Streams and listeners
+
+    @functools.wraps(_base_events.BaseEventLoop.create_connection)
+    async def create_connection(  # type: ignore[override]  # the signature is given by wraps
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        **keywords: Any,
+    ) -> tuple[Any, Any]:
+        """Connect to a TCP server; see ``asyncio.loop.create_connection``."""
+        if host is not None and port is not None and self._is_plain(keywords):
+            connector = self._connect(host, port)
+            if connector is not None:
+                return await self._open_connection(connector, protocol_factory)
+        opened: tuple[Any, Any] = await _base_events.BaseEventLoop.create_connection(
+            self, protocol_factory, host, port, **keywords
+        )
+        return opened
+
+    def _is_plain(self, keywords: dict[str, Any]) -> bool:
+        """True where create_connection() was asked for nothing but an address."""
+        return "sock_connect" not in self.__dict__ and (
+            not keywords
+            or (
+                keywords.keys() <= _CONNECTION_KEYWORDS
+                and all(value is None for value in keywords.values())
+            )
+        )
+
+    async def _open_connection(
+        self, connector: _core.Connector, protocol_factory: Callable[[], asyncio.BaseProtocol]
+    ) -> tuple[StreamTransport, asyncio.BaseProtocol]:
+        try:
+            if connector.future is not None:
+                await connector.future
+            protocol = protocol_factory()
+            waiter = self.create_future()
+            transport = connector.open(protocol, waiter)
+        finally:
+            connector.close()
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        return transport, protocol
 
     def _make_socket_transport(
         self,
