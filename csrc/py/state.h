@@ -75,6 +75,8 @@
     /* loop/ */                                                                                    \
     X(handle_type)                                                                                 \
     X(timer_type)                                                                                  \
+    X(asyncio_handle)                                                                              \
+    X(asyncio_timer_handle)                                                                        \
     X(loop_type)                                                                                   \
     X(asyncio_future)                                                                              \
     X(asyncio_task)                                                                                \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """call_soon and the order of a turn (asyncio.BaseEventLoop._run_once)."""
 
+import asyncio
 import contextvars
 import socket
 import sys
@@ -315,3 +316,17 @@ def test_a_report_may_run_the_handle_again(loop):
     # From 3.12 on the handler runs in the handle's context, which cannot be entered twice.
     assert runs == ([1, 1] if sys.version_info < (3, 12) else [1])
     assert len(contexts) == (2 if sys.version_info < (3, 12) else 1)
+
+
+def test_handles_are_asyncios_for_whoever_asks(loop):
+    handle = loop.call_soon(int)
+    timer = loop.call_later(10, int)
+    assert isinstance(handle, asyncio.Handle)
+    assert not isinstance(handle, asyncio.TimerHandle)
+    assert isinstance(timer, asyncio.Handle)
+    assert isinstance(timer, asyncio.TimerHandle)
+    assert handle._loop is loop
+    assert timer._when == timer.when()
+    assert timer._scheduled
+    assert timer._context is timer.get_context()
+    timer.cancel()

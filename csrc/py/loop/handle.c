@@ -540,11 +540,52 @@ static PyMethodDef timer_methods[] = {
     {NULL},
 };
 
+static PyObject *handle_get_loop(PyObject *self, void *Py_UNUSED(closure)) {
+    PyObject *loop = (PyObject *)((HandleObject *)self)->loop;
+    return Py_NewRef(loop ? loop : Py_None);
+}
+
+static PyObject *handle_get_context_member(PyObject *self, void *Py_UNUSED(closure)) {
+    return handle_get_context(self, NULL);
+}
+
+/* isinstance() asks for this when the type does not derive from the one named: asyncio's classes
+ * are full of slots and tracked by the collector, which would cost every callback. */
+static PyObject *handle_get_class(PyObject *self, void *Py_UNUSED(closure)) {
+    HandleObject *handle = (HandleObject *)self;
+    return Py_NewRef(handle->is_timer ? handle->state->asyncio_timer_handle
+                                      : handle->state->asyncio_handle);
+}
+
+static PyObject *timer_get_when(PyObject *self, void *Py_UNUSED(closure)) {
+    return PyFloat_FromDouble(((HandleObject *)self)->when);
+}
+
+static PyObject *timer_get_scheduled(PyObject *self, void *Py_UNUSED(closure)) {
+    return PyBool_FromLong(((HandleObject *)self)->scheduled);
+}
+
 static PyGetSetDef handle_getset[] = {
+    {"__class__", handle_get_class, NULL, "asyncio.Handle, for isinstance().", NULL},
     {"_args", handle_get_args, NULL, NULL, NULL},
     {"_callback", handle_get_callback, NULL, NULL, NULL},
     {"_cancelled", handle_get_cancelled, NULL, NULL, NULL},
+    {"_context", handle_get_context_member, NULL, NULL, NULL},
+    {"_loop", handle_get_loop, NULL, NULL, NULL},
     {"_source_traceback", handle_get_source_traceback, NULL, NULL, NULL},
+    {NULL},
+};
+
+static PyGetSetDef timer_getset[] = {
+    {"__class__", handle_get_class, NULL, "asyncio.TimerHandle, for isinstance().", NULL},
+    {"_args", handle_get_args, NULL, NULL, NULL},
+    {"_callback", handle_get_callback, NULL, NULL, NULL},
+    {"_cancelled", handle_get_cancelled, NULL, NULL, NULL},
+    {"_context", handle_get_context_member, NULL, NULL, NULL},
+    {"_loop", handle_get_loop, NULL, NULL, NULL},
+    {"_source_traceback", handle_get_source_traceback, NULL, NULL, NULL},
+    {"_when", timer_get_when, NULL, NULL, NULL},
+    {"_scheduled", timer_get_scheduled, NULL, NULL, NULL},
     {NULL},
 };
 
@@ -572,7 +613,7 @@ static PyType_Slot timer_slots[] = {
     {Py_tp_dealloc, handle_dealloc},
     {Py_tp_repr, handle_repr},
     {Py_tp_methods, timer_methods},
-    {Py_tp_getset, handle_getset},
+    {Py_tp_getset, timer_getset},
     {Py_tp_members, handle_members},
     {Py_tp_hash, timer_hash},
     {Py_tp_richcompare, timer_richcompare},
@@ -601,6 +642,16 @@ int cam_handle_exec(PyObject *module, cam_state *state) {
     }
     if (CamState_AddType(module, &handle_spec, NULL, 1, &state->handle_type) < 0 ||
         CamState_AddType(module, &timer_spec, NULL, 1, &state->timer_type) < 0) {
+        return -1;
+    }
+    PyObject *events = PyImport_ImportModule("asyncio.events");
+    if (events == NULL) {
+        return -1;
+    }
+    state->asyncio_handle = PyObject_GetAttrString(events, "Handle");
+    state->asyncio_timer_handle = PyObject_GetAttrString(events, "TimerHandle");
+    Py_DECREF(events);
+    if (state->asyncio_handle == NULL || state->asyncio_timer_handle == NULL) {
         return -1;
     }
     PyObject *helpers = PyImport_ImportModule("asyncio.format_helpers");
