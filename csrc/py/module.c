@@ -26,6 +26,14 @@ int CamState_AddType(PyObject *module, PyType_Spec *spec, PyObject *base, int pu
 }
 
 static int module_exec(PyObject *module) {
+    /* Said here too: before 3.12 the slot below does not exist, and interpreters that share their
+     * GIL with the main one (mod_wsgi's) are let past it. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "camshaft._core does not support loading in subinterpreters; "
+                        "use it in the main interpreter");
+        return -1;
+    }
     static const cam_allocator allocator = {PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree};
     cam_alloc_use(&allocator);
     cam_state *state = PyModule_GetState(module);

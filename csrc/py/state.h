@@ -30,6 +30,7 @@
     X(_check_thread)                                                                               \
     X(_create_task_by_factory)                                                                     \
     X(_report_slow)                                                                                \
+    X(_report_slow_step)                                                                           \
     /* loop/stream*.c, loop/listener.c */                                                          \
     X(connection_made)                                                                             \
     X(connection_lost)                                                                             \

@@ -3,14 +3,26 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
+import os
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
-from tests.loop.support import run, run_script, run_turns
+from tests.loop.support import (
+    Recorder,
+    new_loop,
+    open_stream,
+    ours_only,
+    run,
+    run_script,
+    run_turns,
+    until,
+)
 
 
 def test_debug_is_off_and_can_be_switched(loop):
@@ -108,6 +120,151 @@ def test_slow_callbacks_are_named(loop, caplog):
         loop.run_until_complete(sluggish_step())
         assert "sluggish_step" in caplog.text and "Task" in caplog.text
     loop.set_debug(False)
+
+
+def test_a_slow_task_is_named_with_the_place_it_was_made_at(loop, caplog):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.01
+
+    async def sluggish_step():
+        time.sleep(0.03)
+
+    async def main():
+        await loop.create_task(sluggish_step(), name="the slow one")
+
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        run(loop, main())
+    loop.set_debug(False)
+    (message,) = [text for text in caplog.messages if "the slow one" in text]
+    assert "sluggish_step" in message and "created at" in message
+    assert "test_debug.py" in message and "took" in message
+
+
+class Slow(Recorder):
+    """Its method of a name takes longer than debug mode likes."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+        if name == "factory":
+            time.sleep(0.03)
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.linger("connection_made")
+
+    def data_received(self, data):
+        super().data_received(data)
+        self.linger("data_received")
+
+    def eof_received(self):
+        self.linger("eof_received")
+
+    def connection_lost(self, exc):
+        super().connection_lost(exc)
+        self.linger("connection_lost")
+
+    def linger(self, name):
+        if name == self.name:
+            time.sleep(0.03)
+
+
+@ours_only
+@pytest.mark.parametrize(
+    "name", ["factory", "connection_made", "data_received", "eof_received", "connection_lost"]
+)
+def test_slow_protocols_are_named(loop, caplog, name):
+    """What a transport calls from C is timed as a callback is."""
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.02
+
+    async def main():
+        made = []
+
+        def slow_factory():
+            made.append(Slow(name))
+            return made[0]
+
+        server = await loop.create_server(slow_factory, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        writer.write_eof()
+        await until(lambda: made)
+        await made[0].lost
+        await asyncio.sleep(0)  # it is reported once it has returned
+        writer.close()
+        server.close()
+
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        run(loop, main())
+    loop.set_debug(False)
+    expected = "slow_factory() at" if name == "factory" else f"Slow.{name}"
+    owner = "<Listener fd=" if name == "factory" else "<Stream"
+    named = [text for text in caplog.messages if expected in text and owner in text]
+    assert len(named) == 1 and "test_debug.py" in named[0] and "took" in named[0], caplog.text
+
+
+@ours_only
+def test_a_slow_protocol_that_fails_is_reported_once_and_kept_by_nothing(loop, reports, caplog):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.0
+
+    class Failing(Recorder):
+        def data_received(self, data):
+            raise ValueError("while slow")
+
+    async def main():
+        _, protocol, peer = await open_stream(Failing)
+        peer.send(b"x")
+        await protocol.lost
+        peer.close()
+        return weakref.ref(protocol)
+
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        reference = run(loop, main())
+    loop.set_debug(False)
+    (report,) = reports
+    assert str(report["exception"]) == "while slow"
+    reports.clear()
+    del report
+    gc.collect()
+    assert reference() is None
+
+
+def test_debug_mode_is_switched_while_the_loop_runs(loop):
+    depths = []
+
+    async def main():
+        for enabled in (True, False, True):
+            loop.set_debug(enabled)
+            await asyncio.sleep(0.001)
+            depths.append(sys.get_coroutine_origin_tracking_depth())
+        transport, protocol, peer = await open_stream()
+        peer.send(b"x")
+        loop.set_debug(False)
+        await until(lambda: protocol.data)
+        loop.set_debug(True)
+        transport.close()
+        await protocol.lost
+        peer.close()
+
+    before = sys.get_coroutine_origin_tracking_depth()
+    loop.set_debug(False)
+    run(loop, main())
+    loop.set_debug(False)
+    assert depths[1] == before and depths[0] == depths[2] > before
+    assert sys.get_coroutine_origin_tracking_depth() == before
+
+
+def test_a_dropped_loop_warns_and_gives_its_descriptors_back():
+    before = set(os.listdir("/proc/self/fd"))
+    loop = new_loop()
+    loop.call_later(3600, print)
+    loop.call_soon(print, loop)
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        del loop
+        gc.collect()
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def test_where_a_failing_callback_was_scheduled(loop, reports):

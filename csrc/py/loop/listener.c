@@ -16,7 +16,15 @@
 
 enum { ACCEPTED_PER_EVENT = 128 }; /* at most, lest the connections there are starve */
 
-static const double RETRY_DELAY = 1.0; /* seconds; asyncio.constants.ACCEPT_RETRY_DELAY */
+/* Out of descriptors, a listener rests. It tries again as soon as a connection of its loop gives
+ * its descriptor back, and else at growing intervals, as others may close theirs too: the longest
+ * is short enough for nobody to notice and costs a dozen system calls a second. asyncio waits for
+ * a whole second (constants.ACCEPT_RETRY_DELAY). In seconds. */
+static const double FIRST_REST = 0.01;
+static const double LONGEST_REST = 0.08;
+
+/* What keeps happening is reported this often. In nanoseconds. */
+static const int64_t REPORT_INTERVAL = INT64_C(10) * 1000000000;
 
 typedef struct ListenerObject {
     PyObject_HEAD
@@ -28,13 +36,18 @@ typedef struct ListenerObject {
     PyObject *context; /* strong */
     PyObject *weakrefs;
     CamIo io;
-    int limit; /* connections accepted per event */
+    CamRest rest;
+    double delay;         /* of its last rest, in seconds; 0 after a success */
+    unsigned long ticket; /* number of its last rest: timers of earlier ones are void */
+    int64_t reported;     /* when it last told that it has to rest; 0: never */
+    int limit;            /* connections accepted per event */
 } ListenerObject;
 
 static void listener_release(ListenerObject *listener) {
     LoopObject *loop = listener->loop;
     PyObject *held[] = {listener->socket, listener->factory, listener->server, listener->context};
     if (loop != NULL) {
+        CamLoop_EndRest(&listener->rest);
         CamLoop_UnwatchIo(loop, &listener->io);
     }
     listener->loop = NULL;
@@ -60,6 +73,7 @@ static int admit(ListenerObject *listener, int fd, const CamAddress *far_end) {
     PyObject *protocol = NULL;
     PyObject *transport = NULL;
     if (context != NULL && PyContext_Enter(context) == 0) {
+        CamLoop_NoteCall(loop, factory, NULL);
         protocol = PyObject_CallNoArgs(factory);
         if (protocol != NULL) {
             transport = CamStream_OfDescriptor(loop, fd, far_end, protocol, NULL, server, context);
@@ -93,29 +107,69 @@ static int admit(ListenerObject *listener, int fd, const CamAddress *far_end) {
     return status;
 }
 
-/* Out of descriptors or memory: the kernel would report the socket as ready without end, so it is
- * left alone for a while. An OSError is set. */
-static int rest(ListenerObject *listener) {
-    LoopObject *loop = (LoopObject *)Py_NewRef(listener->loop);
-    CamLoop_UnwatchIo(loop, &listener->io);
+/* Tells the exception handler, as asyncio does, that accept() found no descriptor or memory: an
+ * OSError is set. 0, or -1 with KeyboardInterrupt or SystemExit. */
+static int report_want(ListenerObject *listener) {
+    int64_t now = CamLoop_Now();
+    if (listener->reported != 0 && now - listener->reported < REPORT_INTERVAL) {
+        PyErr_Clear();
+        return 0;
+    }
+    listener->reported = now;
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *wrapped = PyObject_CallOneArg(listener->state->transport_socket, listener->socket);
     PyObject *extra = wrapped ? Py_BuildValue("{ON}", listener->state->str_socket, wrapped) : NULL;
     PyErr_Clear();
     PyErr_SetRaisedException(exception);
-    int status = CamLoop_ReportError(loop, "socket.accept() out of system resource", extra);
+    int status =
+        CamLoop_ReportError(listener->loop, "socket.accept() out of system resource", extra);
     Py_XDECREF(extra);
+    return status;
+}
+
+/* Listens again. 0, or -1 with an exception. */
+static int end_rest(ListenerObject *listener) {
+    CamLoop_EndRest(&listener->rest);
+    if (listener->loop == NULL || listener->io.interest != 0) {
+        return 0;
+    }
+    return CamLoop_WatchIo(listener->loop, &listener->io, CAM_POLL_IN);
+}
+
+/* Out of descriptors or memory: the kernel would report the socket as ready without end, so it is
+ * left alone for a while. An OSError is set. */
+static int rest(ListenerObject *listener) {
+    LoopObject *loop = (LoopObject *)Py_NewRef(listener->loop);
+    CamLoop_UnwatchIo(loop, &listener->io);
+    int status = report_want(listener);
     if (status == 0 && listener->loop != NULL) { /* the handler may have stopped us */
-        PyObject *start = PyObject_GetAttrString((PyObject *)listener, "start");
-        PyObject *timer =
-            start ? PyObject_CallMethod((PyObject *)loop, "call_later", "dO", RETRY_DELAY, start)
-                  : NULL;
-        Py_XDECREF(start);
-        status = timer ? 0 : -1;
+        listener->delay = listener->delay == 0 ? FIRST_REST : listener->delay * 2;
+        if (listener->delay > LONGEST_REST) {
+            listener->delay = LONGEST_REST;
+        }
+        listener->ticket++;
+        CamLoop_Rest(loop, &listener->rest);
+        PyObject *retry = PyObject_GetAttrString((PyObject *)listener, "_retry");
+        PyObject *timer = retry ? PyObject_CallMethod((PyObject *)loop, "call_later", "dOk",
+                                                      listener->delay, retry, listener->ticket)
+                                : NULL;
+        Py_XDECREF(retry);
+        if (timer == NULL) { /* rather busy than deaf */
+            PyObject *exception = PyErr_GetRaisedException();
+            if (end_rest(listener) < 0) {
+                PyErr_Clear();
+            }
+            PyErr_SetRaisedException(exception);
+            status = -1;
+        }
         Py_XDECREF(timer);
     }
     Py_DECREF(loop);
     return status;
+}
+
+static int listener_wake(LoopObject *Py_UNUSED(loop), PyObject *owner) {
+    return end_rest((ListenerObject *)owner);
 }
 
 static int listener_readable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
@@ -124,6 +178,7 @@ static int listener_readable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
         CamAddress far_end;
         int fd = CamAddress_Accept(&far_end, listener->io.fd);
         if (fd >= 0) {
+            listener->delay = 0;
             if (admit(listener, fd, &far_end) < 0) {
                 return -1;
             }
@@ -195,6 +250,8 @@ static PyObject *listener_new(PyTypeObject *type, PyObject *args, PyObject *keyw
     listener->io.owner = (PyObject *)listener;
     listener->io.readable = listener_readable;
     listener->io.writable = listener_readable; /* never asked for */
+    listener->rest.owner = (PyObject *)listener;
+    listener->rest.wake = listener_wake;
     listener->context = PyContext_CopyCurrent();
     if (listener->context == NULL ||
         CamLoop_WatchIo(listener->loop, &listener->io, CAM_POLL_IN) < 0) {
@@ -231,13 +288,16 @@ static void listener_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
-                        "Accept again after a pause; nothing once it is stopped.");
+PyDoc_STRVAR(retry_doc, "_retry($self, ticket, /)\n--\n\n"
+                        "End the rest that was given this number, if it is the one under way.");
 
-static PyObject *listener_start(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+static PyObject *listener_retry(PyObject *self, PyObject *ticket) {
     ListenerObject *listener = (ListenerObject *)self;
-    if (listener->loop != NULL && listener->io.interest == 0 &&
-        CamLoop_WatchIo(listener->loop, &listener->io, CAM_POLL_IN) < 0) {
+    unsigned long number = PyLong_AsUnsignedLong(ticket);
+    if (number == (unsigned long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (number == listener->ticket && end_rest(listener) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -258,7 +318,7 @@ static PyObject *listener_repr(PyObject *self) {
 }
 
 static PyMethodDef listener_methods[] = {
-    {"start", listener_start, METH_NOARGS, start_doc},
+    {"_retry", listener_retry, METH_O, retry_doc},
     {"stop", listener_stop, METH_NOARGS, stop_doc},
     {NULL},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop/loop.h"
 
+#include "args.h"
 #include "compat.h"
 
 #include <errno.h>
@@ -112,6 +113,39 @@ void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush, size_t size) {
     }
 }
 
+void CamLoop_Rest(LoopObject *loop, CamRest *rest) {
+    if (rest->link == NULL) {
+        rest->next = loop->resting;
+        if (rest->next != NULL) {
+            rest->next->link = &rest->next;
+        }
+        rest->link = &loop->resting;
+        loop->resting = rest;
+    }
+}
+
+void CamLoop_EndRest(CamRest *rest) {
+    if (rest->link != NULL) {
+        *rest->link = rest->next;
+        if (rest->next != NULL) {
+            rest->next->link = rest->link;
+        }
+        rest->link = NULL;
+        rest->next = NULL;
+    }
+}
+
+void CamLoop_WakeResting(LoopObject *loop) {
+    while (loop->resting != NULL) {
+        CamRest *rest = loop->resting;
+        CamLoop_EndRest(rest);
+        /* Without memory for it now, it wakes up by itself later. */
+        if (!loop->closed && CamLoop_Enqueue(loop, rest->wake, rest->owner) < 0) {
+            PyErr_Clear();
+        }
+    }
+}
+
 char *CamLoop_ReadBuffer(LoopObject *loop) {
     if (loop->read_buffer == NULL) {
         loop->read_buffer = PyMem_Malloc(CAM_READ_BUFFER);
@@ -191,11 +225,6 @@ int CamLoop_ParseContext(cam_state *state, const char *name, PyObject *const *ar
 static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool any_thread,
                                       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     PyObject *context;
-    if (nargs < 1) {
-        PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'",
-                     name);
-        return NULL;
-    }
     if (CamLoop_CheckUsable(loop) < 0 ||
         CamLoop_ParseContext(loop->state, name, args, nargs, kwnames, &context) < 0) {
         return NULL;
@@ -210,20 +239,30 @@ static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool a
     return (PyObject *)handle;
 }
 
-PyDoc_STRVAR(call_soon_doc, "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+static const char *const soon_parameters[] = {"callback", NULL};
+
+PyDoc_STRVAR(call_soon_doc, "call_soon($self, callback, *args, context=None)\n--\n\n"
                             "Run callback(*args) in the loop's next turn, in the order of calls.");
 
 static PyObject *loop_call_soon(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames) {
+    if (nargs < 1) {
+        return CamArgs_ByName(loop_call_soon, "call_soon", soon_parameters, self, args, nargs,
+                              kwnames);
+    }
     return schedule_soon((LoopObject *)self, "call_soon", false, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(call_soon_threadsafe_doc,
-             "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
+             "call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n"
              "call_soon() from any thread. RuntimeError when the loop is closed.");
 
 static PyObject *loop_call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                            PyObject *kwnames) {
+    if (nargs < 1) {
+        return CamArgs_ByName(loop_call_soon_threadsafe, "call_soon_threadsafe", soon_parameters,
+                              self, args, nargs, kwnames);
+    }
     return schedule_soon((LoopObject *)self, "call_soon_threadsafe", true, args, nargs, kwnames);
 }
 
@@ -291,12 +330,7 @@ static PyObject *schedule_at(LoopObject *loop, const char *name, double when, Py
 }
 
 /* The number at args[0]; -1 with an exception for None or what is no number. */
-static int read_seconds(const char *name, const char *what, PyObject *const *args, Py_ssize_t nargs,
-                        double *seconds) {
-    if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes a %s and a callback", name, what);
-        return -1;
-    }
+static int read_seconds(const char *what, PyObject *const *args, double *seconds) {
     if (args[0] == Py_None) {
         PyErr_Format(PyExc_TypeError, "%s must not be None", what);
         return -1;
@@ -305,26 +339,35 @@ static int read_seconds(const char *name, const char *what, PyObject *const *arg
     return *seconds == -1.0 && PyErr_Occurred() ? -1 : 0;
 }
 
-PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
+PyDoc_STRVAR(call_later_doc, "call_later($self, delay, callback, *args, context=None)\n--\n\n"
                              "Run callback(*args) after delay seconds; returns a TimerHandle.");
 
 static PyObject *loop_call_later(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                  PyObject *kwnames) {
+    static const char *const parameters[] = {"delay", "callback", NULL};
+    if (nargs < 2) {
+        return CamArgs_ByName(loop_call_later, "call_later", parameters, self, args, nargs,
+                              kwnames);
+    }
     double delay;
-    if (read_seconds("call_later", "delay", args, nargs, &delay) < 0) {
+    if (read_seconds("delay", args, &delay) < 0) {
         return NULL;
     }
     double when = (double)CamLoop_Now() / 1e9 + delay;
     return schedule_at((LoopObject *)self, "call_later", when, args, nargs, kwnames);
 }
 
-PyDoc_STRVAR(call_at_doc, "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+PyDoc_STRVAR(call_at_doc, "call_at($self, when, callback, *args, context=None)\n--\n\n"
                           "Run callback(*args) at when, in seconds on the clock of time().");
 
 static PyObject *loop_call_at(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames) {
+    static const char *const parameters[] = {"when", "callback", NULL};
+    if (nargs < 2) {
+        return CamArgs_ByName(loop_call_at, "call_at", parameters, self, args, nargs, kwnames);
+    }
     double when;
-    if (read_seconds("call_at", "when", args, nargs, &when) < 0) {
+    if (read_seconds("when", args, &when) < 0) {
         return NULL;
     }
     return schedule_at((LoopObject *)self, "call_at", when, args, nargs, kwnames);
@@ -460,6 +503,18 @@ static PyObject *loop_get_debug(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     return PyBool_FromLong(((LoopObject *)self)->debug);
 }
 
+PyDoc_STRVAR(check_closed_doc,
+             "_check_closed($self, /)\n--\n\n"
+             "RuntimeError when the loop is closed, or belongs to the process that forked this.\n\n"
+             "asyncio's own methods call it too.");
+
+static PyObject *loop_check_closed(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    if (CamLoop_CheckUsable((LoopObject *)self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(run_doc, "_run($self, /)\n--\n\nRun turns until stop(); no set-up, no clean-up.");
 
 static PyObject *loop_run(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -553,6 +608,7 @@ static int loop_traverse(PyObject *self, visitproc visit, void *arg) {
     LoopObject *loop = (LoopObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(loop->task_factory);
+    Py_VISIT(loop->called);
     for (size_t i = 0; i < loop->ready_count; i++) {
         CamReady *entry = &loop->ready[(loop->ready_head + i) & (loop->ready_capacity - 1)];
         Py_VISIT(entry->owner);
@@ -584,6 +640,7 @@ static int loop_clear(PyObject *self) {
     loop->closed = true;
     loop_drop_all(loop);
     Py_CLEAR(loop->task_factory);
+    Py_CLEAR(loop->called);
     return 0;
 }
 
@@ -709,9 +766,13 @@ static PyMethodDef loop_methods[] = {
     {"create_future", loop_create_future, METH_NOARGS, create_future_doc},
     {"create_task", FAST(loop_create_task), METH_FASTCALL | METH_KEYWORDS, create_task_doc},
     {"stop", loop_stop, METH_NOARGS, stop_doc},
-    {"is_running", loop_is_running, METH_NOARGS, "True while run_forever() runs."},
-    {"is_closed", loop_is_closed, METH_NOARGS, "True once close() was called."},
-    {"get_debug", loop_get_debug, METH_NOARGS, "True in asyncio's debug mode."},
+    {"is_running", loop_is_running, METH_NOARGS,
+     "is_running($self, /)\n--\n\nTrue while run_forever() runs."},
+    {"is_closed", loop_is_closed, METH_NOARGS,
+     "is_closed($self, /)\n--\n\nTrue once close() was called."},
+    {"get_debug", loop_get_debug, METH_NOARGS,
+     "get_debug($self, /)\n--\n\nTrue in asyncio's debug mode."},
+    {"_check_closed", loop_check_closed, METH_NOARGS, check_closed_doc},
     {"_run", loop_run, METH_NOARGS, run_doc},
     {"_close", loop_close, METH_NOARGS, close_doc},
     {"_adopt_methods", loop_adopt_methods, METH_CLASS | METH_NOARGS, adopt_methods_doc},

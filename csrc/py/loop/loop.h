@@ -52,6 +52,14 @@ typedef struct CamFlush {
     bool queued;
 } CamFlush;
 
+/* Somebody who rests for want of descriptors, embedded in it; see CamLoop_Rest. */
+typedef struct CamRest {
+    struct CamRest *next;
+    struct CamRest **link; /* what points here; NULL when not resting */
+    PyObject *owner;       /* the embedding object, which ends its rest before it dies */
+    CamStep wake;          /* queued once a descriptor came free */
+} CamRest;
+
 /* What is known of one descriptor number; an entry of LoopObject.watches. */
 typedef struct CamWatch {
     uint32_t generation;  /* changes whenever the number starts to be watched anew */
@@ -76,12 +84,15 @@ struct LoopObject {
     int watch_count;
     CamFlush *flush_first;
     CamFlush *flush_last;
+    CamRest *resting;              /* who waits for a descriptor to come free */
     size_t unflushed;              /* bytes that those streams were given since the last flush */
     size_t streams;                /* stream transports that live */
     size_t streams_peak;           /* most of them since memory was last given back */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
+    PyObject *called;              /* strong or NULL; debug mode: what a step called last */
+    PyObject *called_method;       /* borrowed, interned, or NULL: its method */
     unsigned long thread;          /* ident of the running thread; 0: not running */
     unsigned forks;                /* forks this process had behind it when it made the loop */
     bool closed;
@@ -89,6 +100,7 @@ struct LoopObject {
     bool debug;
     bool waiting;      /* blocked, or about to be, without the GIL */
     bool turning;      /* inside _run(): a second entry is refused */
+    bool timing;       /* inside a step that debug mode times */
     unsigned unpolled; /* turns since the poller was asked */
 };
 
@@ -150,6 +162,20 @@ void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);
  * May run user code then (a stream's last reference goes). */
 void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush, size_t size);
 
+/* Queues rest->wake(owner) once a descriptor of the loop's has come free; again a no-op. */
+void CamLoop_Rest(LoopObject *loop, CamRest *rest);
+
+/* Safe on one that does not rest. */
+void CamLoop_EndRest(CamRest *rest);
+
+/* To be called whenever a descriptor was closed: those who rest try again. No user code. */
+void CamLoop_WakeResting(LoopObject *loop);
+static inline void CamLoop_DescriptorFreed(LoopObject *loop) {
+    if (loop->resting != NULL) {
+        CamLoop_WakeResting(loop);
+    }
+}
+
 /* The loop's read buffer, CAM_READ_BUFFER bytes, valid until the step returns; NULL with
  * MemoryError. */
 char *CamLoop_ReadBuffer(LoopObject *loop);
@@ -158,6 +184,15 @@ char *CamLoop_ReadBuffer(LoopObject *loop);
  * as asyncio does for protocols: `extra` is a dict or NULL (protocol, transport keys ...).
  * KeyboardInterrupt and SystemExit are left set and give -1; else 0. */
 int CamLoop_ReportError(LoopObject *loop, const char *message, PyObject *extra);
+
+/* Debug mode: notes what a step is about to call, and which method of it (an interned name that
+ * outlives the step, or NULL), so that it can be named when it was slow. May run user code. */
+static inline void CamLoop_NoteCall(LoopObject *loop, PyObject *callee, PyObject *method) {
+    if (loop->timing) {
+        loop->called_method = method;
+        Py_XSETREF(loop->called, Py_NewRef(callee));
+    }
+}
 
 /* loop/watch.c */
 int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg);

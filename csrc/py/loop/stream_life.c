@@ -12,6 +12,9 @@
 /* ---- calling the protocol ---- */
 
 PyObject *cam_stream_call(StreamObject *stream, PyObject *name, PyObject *argument) {
+    if (stream->loop != NULL) {
+        CamLoop_NoteCall(stream->loop, stream->protocol, name);
+    }
     return CamNotify_Call(stream->context, stream->protocol, name, argument, NULL);
 }
 
@@ -150,6 +153,9 @@ void cam_stream_release(StreamObject *stream) {
         Py_DECREF(socket);
     } else if (fd >= 0) {
         close(fd);
+    }
+    if (loop != NULL) {
+        CamLoop_DescriptorFreed(loop);
     }
     if (server != NULL) {
         CamNotify_Quietly(server, stream->state->str__detach, server_argument(stream));

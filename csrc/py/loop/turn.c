@@ -131,6 +131,40 @@ static int queue_due_timers(LoopObject *loop) {
     return 0;
 }
 
+/* Debug mode: a step, timed; one that was slow is reported by loop._report_slow_step, with what it
+ * has called. As with callbacks, one that raises is reported for that instead. */
+static int run_timed(LoopObject *loop, const CamReady *entry) {
+    int64_t started = CamLoop_Now();
+    loop->timing = true;
+    int status = entry->step(loop, entry->owner);
+    loop->timing = false;
+    double took = (double)(CamLoop_Now() - started) / 1e9;
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *called = loop->called;
+    PyObject *method = loop->called_method;
+    loop->called = loop->called_method = NULL;
+    if (exception == NULL && took >= loop->slow_callback_duration) {
+        PyObject *seconds = PyFloat_FromDouble(took);
+        PyObject *reported = NULL;
+        if (seconds != NULL) {
+            reported = PyObject_CallMethodObjArgs(
+                (PyObject *)loop, loop->state->str__report_slow_step, entry->owner,
+                called ? called : Py_None, method ? method : Py_None, seconds, NULL);
+            Py_DECREF(seconds);
+        }
+        Py_XDECREF(reported);
+        if (reported == NULL) {
+            exception = PyErr_GetRaisedException();
+            status = -1;
+        }
+    }
+    Py_XDECREF(called);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+    return status;
+}
+
 static int run_ready(LoopObject *loop) {
     /* Only what waits now: what these callbacks schedule runs in the next turn. */
     for (size_t left = loop->ready_count; left > 0 && loop->ready_count > 0; left--) {
@@ -141,7 +175,7 @@ static int run_ready(LoopObject *loop) {
         if (entry.step == NULL) {
             status = CamHandle_Run((HandleObject *)entry.owner);
         } else {
-            status = entry.step(loop, entry.owner);
+            status = loop->debug ? run_timed(loop, &entry) : entry.step(loop, entry.owner);
             if (status < 0) {
                 status = CamLoop_ReportError(loop, "Exception in callback", NULL);
             }

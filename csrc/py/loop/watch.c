@@ -2,6 +2,8 @@
 /* Watched descriptors: add_reader/add_writer for Python, CamIo for the C transports. */
 #include "loop/loop.h"
 
+#include "args.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -255,11 +257,7 @@ static int check_not_transport(LoopObject *loop, int fd) {
 
 /* `context` as CamHandle_New takes it. */
 static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *context, uint32_t side, const char *name) {
-    if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes a file descriptor and a callback", name);
-        return NULL;
-    }
+                           PyObject *context, uint32_t side) {
     if (CamLoop_CheckUsable(loop) < 0) {
         return NULL;
     }
@@ -327,12 +325,41 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     Py_DECREF(result);                                                                             \
     Py_RETURN_NONE
 
-static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_IN, "add_reader"));
+static const char *const add_parameters[] = {"fd", "callback", NULL};
+static const char *const remove_parameters[] = {"fd", NULL};
+
+/* No keywords but those that CamArgs_ByName puts in place. */
+static int check_no_keywords(const char *name, PyObject *kwnames) {
+    if (kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0) {
+        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", name,
+                     PyTuple_GET_ITEM(kwnames, 0));
+        return -1;
+    }
+    return 0;
 }
 
-static PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_OUT, "add_writer"));
+static PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kwnames) {
+    if (nargs < 2) {
+        return CamArgs_ByName(loop_add_reader, "add_reader", add_parameters, self, args, nargs,
+                              kwnames);
+    }
+    if (check_no_keywords("add_reader", kwnames) < 0) {
+        return NULL;
+    }
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_IN));
+}
+
+static PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kwnames) {
+    if (nargs < 2) {
+        return CamArgs_ByName(loop_add_writer, "add_writer", add_parameters, self, args, nargs,
+                              kwnames);
+    }
+    if (check_no_keywords("add_writer", kwnames) < 0) {
+        return NULL;
+    }
+    RETURN_NONE_FOR(watch_add((LoopObject *)self, args, nargs, NULL, CAM_POLL_OUT));
 }
 
 /* What asyncio's own transports call; from 3.15 on they name the context. */
@@ -340,10 +367,14 @@ static PyObject *private_add(PyObject *self, PyObject *const *args, Py_ssize_t n
                              PyObject *kwnames, uint32_t side, const char *name) {
     LoopObject *loop = (LoopObject *)self;
     PyObject *context;
+    if (nargs < 2) {
+        PyErr_Format(PyExc_TypeError, "%s() takes a file descriptor and a callback", name);
+        return NULL;
+    }
     if (CamLoop_ParseContext(loop->state, name, args, nargs, kwnames, &context) < 0) {
         return NULL;
     }
-    return watch_add(loop, args, nargs, context, side, name);
+    return watch_add(loop, args, nargs, context, side);
 }
 
 static PyObject *loop_private_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -356,20 +387,40 @@ static PyObject *loop_private_add_writer(PyObject *self, PyObject *const *args, 
     return private_add(self, args, nargs, kwnames, CAM_POLL_OUT, "_add_writer");
 }
 
-static PyObject *watch_remove_checked(LoopObject *loop, PyObject *file, uint32_t side) {
-    int fd = PyObject_AsFileDescriptor(file);
+static PyObject *watch_remove_checked(LoopObject *loop, const char *name, PyObject *const *args,
+                                      Py_ssize_t nargs, PyObject *kwnames, uint32_t side) {
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes 1 argument but %zd were given", name, nargs);
+        return NULL;
+    }
+    if (check_no_keywords(name, kwnames) < 0) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(args[0]);
     if (fd < 0 || check_not_transport(loop, fd) < 0) {
         return NULL;
     }
-    return watch_remove(loop, file, side);
+    return watch_remove(loop, args[0], side);
 }
 
-static PyObject *loop_remove_reader(PyObject *self, PyObject *file) {
-    return watch_remove_checked((LoopObject *)self, file, CAM_POLL_IN);
+static PyObject *loop_remove_reader(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames) {
+    if (nargs < 1) {
+        return CamArgs_ByName(loop_remove_reader, "remove_reader", remove_parameters, self, args,
+                              nargs, kwnames);
+    }
+    return watch_remove_checked((LoopObject *)self, "remove_reader", args, nargs, kwnames,
+                                CAM_POLL_IN);
 }
 
-static PyObject *loop_remove_writer(PyObject *self, PyObject *file) {
-    return watch_remove_checked((LoopObject *)self, file, CAM_POLL_OUT);
+static PyObject *loop_remove_writer(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames) {
+    if (nargs < 1) {
+        return CamArgs_ByName(loop_remove_writer, "remove_writer", remove_parameters, self, args,
+                              nargs, kwnames);
+    }
+    return watch_remove_checked((LoopObject *)self, "remove_writer", args, nargs, kwnames,
+                                CAM_POLL_OUT);
 }
 
 static PyObject *loop_private_remove_reader(PyObject *self, PyObject *file) {
@@ -401,21 +452,25 @@ static PyObject *loop_interest(PyObject *self, PyObject *file) {
 }
 
 PyDoc_STRVAR(add_reader_doc,
-             "add_reader($self, fd, callback, /, *args)\n--\n\n"
+             "add_reader($self, fd, callback, *args)\n--\n\n"
              "Call callback(*args) whenever fd (int or object with fileno()) can be read.\n\n"
              "The descriptor stays the caller's. RuntimeError when a transport owns it.");
-PyDoc_STRVAR(add_writer_doc, "add_writer($self, fd, callback, /, *args)\n--\n\n"
+PyDoc_STRVAR(add_writer_doc, "add_writer($self, fd, callback, *args)\n--\n\n"
                              "Call callback(*args) whenever fd can be written; see add_reader().");
-PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd, /)\n--\n\n"
+PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd)\n--\n\n"
                                 "Stop watching fd for reading; True if it was watched.");
-PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd, /)\n--\n\n"
+PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd)\n--\n\n"
                                 "Stop watching fd for writing; True if it was watched.");
 
 PyMethodDef cam_watch_methods[] = {
-    {"add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL, add_reader_doc},
-    {"add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, add_writer_doc},
-    {"remove_reader", loop_remove_reader, METH_O, remove_reader_doc},
-    {"remove_writer", loop_remove_writer, METH_O, remove_writer_doc},
+    {"add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL | METH_KEYWORDS,
+     add_reader_doc},
+    {"add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL | METH_KEYWORDS,
+     add_writer_doc},
+    {"remove_reader", (PyCFunction)(void (*)(void))loop_remove_reader,
+     METH_FASTCALL | METH_KEYWORDS, remove_reader_doc},
+    {"remove_writer", (PyCFunction)(void (*)(void))loop_remove_writer,
+     METH_FASTCALL | METH_KEYWORDS, remove_writer_doc},
     {"_add_reader", (PyCFunction)(void (*)(void))loop_private_add_reader,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_add_writer", (PyCFunction)(void (*)(void))loop_private_add_writer,

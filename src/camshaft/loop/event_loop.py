@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
+from camshaft.loop.signals import SignalHandling
 from camshaft.loop.transport import StreamTransport
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
         _asyncgen_firstiter_hook: Any
         _asyncgen_finalizer_hook: Any
 
-        def _check_closed(self) -> None: ...
         def _check_running(self) -> None: ...
         def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
-        def _make_self_pipe(self) -> None: ...
         def _close_self_pipe(self) -> None: ...
         def _start_serving(self, *args: Any, **kwargs: Any) -> None: ...
         def _stop_serving(self, sock: socket.socket) -> None: ...
@@ -84,7 +83,7 @@ class _Watched:
         """Nothing to close: the poller is the loop's own."""
 
 
-class EventLoop(_core.Loop, _PythonHalf):
+class EventLoop(_core.Loop, SignalHandling, _PythonHalf):
     """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
 
     Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
@@ -94,8 +93,7 @@ class EventLoop(_core.Loop, _PythonHalf):
 
     def __init__(self) -> None:
         _base_events.BaseEventLoop.__init__(self)
-        # What asyncio's selector loop would have made; the pair of sockets that carries signals
-        # comes only once a signal handler is added.
+        # What asyncio's selector loop would have made.
         self._selector: Any = _Watched(self)
         self._ssock: socket.socket | None = None
         self._csock: socket.socket | None = None
@@ -138,11 +136,14 @@ class EventLoop(_core.Loop, _PythonHalf):
             raise RuntimeError("Cannot close a running event loop")
         if self.is_closed():
             return
-        super().close()
-        for listener in list(self._listeners.values()):
-            listener.stop()
-        self._listeners.clear()
-        self._close()
+        try:
+            self._close_signals()
+        finally:
+            super().close()
+            for listener in list(self._listeners.values()):
+                listener.stop()
+            self._listeners.clear()
+            self._close()
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode; see ``asyncio.loop.set_debug``."""
@@ -185,18 +186,21 @@ class EventLoop(_core.Loop, _PythonHalf):
             "Executing %s took %.3f seconds", _base_events._format_handle(handle), seconds
         )
 
-    # Signals: a wake-up descriptor only once somebody listens
+    def _report_slow_step(
+        self, owner: object, called: object, method: str | None, seconds: float
+    ) -> None:
+        """Debug mode: the same for what a transport or a listener (owner) has done in C.
 
-    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
-        """Run callback(*args) on the loop when the signal comes; main thread only."""
-        self._check_closed()
-        if self._csock is None:
-            self._make_self_pipe()
-        super().add_signal_handler(sig, callback, *args)
+        called is the protocol or factory that it called last, if any, and method the method.
+        """
+        what = repr(owner)
+        if called is not None:
+            callback = called if method is None else getattr(called, method, called)
+            what = f"{_format_helpers._format_callback_source(callback, ())} for {what}"
+        _base_events.logger.warning("Executing %s took %.3f seconds", what, seconds)
 
     def _close_self_pipe(self) -> None:
-        if self._csock is not None:
-            super()._close_self_pipe()
+        """There is none: see signals.py for what wakes the loop up for signals."""
 
     def _add_callback_signalsafe(self, handle: events.Handle) -> None:
         self.call_soon_threadsafe(handle._run)

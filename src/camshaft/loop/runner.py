@@ -20,5 +20,8 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
     Raises RuntimeError when called while an event loop runs in this thread.
     """
+    if asyncio._get_running_loop() is not None:
+        # Said before a loop is made: the Runner could not even close it again.
+        raise RuntimeError("camshaft.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=EventLoop) as runner:
         return runner.run(main)
