@@ -309,6 +309,7 @@ def test_a_full_pipe_forgets_no_signal():
         """
         import ctypes, os, signal
         loop = new_loop()
+        loop.slow_callback_duration = 60
         counts = {signal.SIGUSR1: 0, signal.SIGUSR2: 0}
 
         def handler(number):

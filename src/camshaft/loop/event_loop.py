@@ -196,6 +196,7 @@ class EventLoop(_core.Loop, SignalHandling, _PythonHalf):
         what = repr(owner)
         if called is not None:
             callback = called if method is None else getattr(called, method, called)
+            callback = getattr(callback, "__func__", callback)  # what has a place in the source
             what = f"{_format_helpers._format_callback_source(callback, ())} for {what}"
         _base_events.logger.warning("Executing %s took %.3f seconds", what, seconds)
 
