@@ -358,3 +358,37 @@ def test_a_transport_on_a_number_that_was_closed_and_never_removed(loop):
 
     with peer:
         run(loop, main())
+
+
+def test_callbacks_without_end_do_not_starve_descriptors(loop):
+    """Also right after a wait, when one turn goes by without asking the poller."""
+    first, first_peer = socket.socketpair()
+    second, second_peer = socket.socketpair()
+    seen = []
+    turns = 0
+
+    def step():
+        nonlocal turns
+        turns += 1
+        if "second" in seen or turns > 100:
+            loop.stop()
+        else:
+            loop.call_soon(step)
+
+    def first_readable():
+        loop.remove_reader(first)
+        seen.append("first")
+        second_peer.send(b"x")
+        loop.call_soon(step)
+
+    def second_readable():
+        loop.remove_reader(second)
+        seen.append("second")
+
+    with first, first_peer, second, second_peer:
+        loop.add_reader(first, first_readable)
+        loop.add_reader(second, second_readable)
+        loop.call_later(0.01, first_peer.send, b"x")
+        loop.run_forever()
+    assert seen == ["first", "second"]
+    assert turns <= 3

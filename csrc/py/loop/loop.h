@@ -101,6 +101,7 @@ struct LoopObject {
     bool waiting;      /* blocked, or about to be, without the GIL */
     bool turning;      /* inside _run(): a second entry is refused */
     bool timing;       /* inside a step that debug mode times */
+    bool waited;       /* the last turn waited for descriptors, and some were ready */
     unsigned unpolled; /* turns since the poller was asked */
 };
 

@@ -83,6 +83,12 @@ static int poll_descriptors(LoopObject *loop) {
         if (loop->watch_count == 0 && ++loop->unpolled < UNPOLLED_TURNS) {
             return 0;
         }
+        /* A wait has just brought something, and what came of it is queued: a task that read, as a
+         * rule. It may go on before the poller is asked again, so that a message costs one wait. */
+        if (loop->waited && loop->ready_count > 0) {
+            loop->waited = false;
+            return 0;
+        }
         loop->unpolled = 0;
         count = cam_poll_wait(&loop->poll, 0, events, EVENTS_PER_WAIT);
     } else {
@@ -93,6 +99,7 @@ static int poll_descriptors(LoopObject *loop) {
         count = cam_poll_wait(&loop->poll, limit, events, EVENTS_PER_WAIT);
         Py_END_ALLOW_THREADS
         loop->waiting = false;
+        loop->waited = count > 0;
     }
     if (count < 0) {
         if (count == -EINTR) {
@@ -200,6 +207,7 @@ PyObject *CamTurn_Run(LoopObject *loop) {
         return NULL;
     }
     loop->turning = true;
+    loop->waited = false;
     int status;
     do {
         /* A callback may have forked: the child must not go on to wait on its parent's poller. */
