@@ -32,4 +32,16 @@ static inline void PyErr_SetRaisedException(PyObject *exception) {
 
 #endif
 
+/* What a weak reference refers to, or NULL; never fails for a weak reference. New reference. */
+static inline PyObject *CamCompat_WeakrefTarget(PyObject *reference) {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *target = NULL;
+    (void)PyWeakref_GetRef(reference, &target);
+    return target;
+#else
+    PyObject *target = PyWeakref_GET_OBJECT(reference);
+    return target != Py_None && Py_REFCNT(target) > 0 ? Py_NewRef(target) : NULL;
+#endif
+}
+
 #endif

@@ -69,7 +69,18 @@
     X(_waiter)                                                                                     \
     X(_limit)                                                                                      \
     X(_transport)                                                                                  \
-    X(_paused)
+    X(_paused)                                                                                     \
+    /* loop/sock.c */                                                                              \
+    X(gettimeout)                                                                                  \
+    X(recv)                                                                                        \
+    X(recv_into)                                                                                   \
+    X(recvfrom)                                                                                    \
+    X(recvfrom_into)                                                                               \
+    X(send)                                                                                        \
+    X(sendto)                                                                                      \
+    X(accept)                                                                                      \
+    X(connect)                                                                                     \
+    X(getsockopt)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -104,7 +115,15 @@
     X(reader_type)                                                                                 \
     X(reader_protocol_type)                                                                        \
     X(reader_feed_data)                                                                            \
-    X(reader_data_received)
+    X(reader_data_received)                                                                        \
+    /* loop/readiness.c, loop/sock.c */                                                            \
+    X(readiness_type)                                                                              \
+    X(sock_call_type)                                                                              \
+    X(cancelled_error)                                                                             \
+    X(invalid_state_error)                                                                         \
+    X(sock_fileno)                                                                                 \
+    X(sock_family)                                                                                 \
+    X(check_ssl_socket)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -128,6 +147,8 @@ int cam_stream_exec(PyObject *module, cam_state *state);
 int cam_listener_exec(PyObject *module, cam_state *state);
 int cam_reader_exec(cam_state *state);
 int cam_connect_exec(PyObject *module, cam_state *state);
+int cam_readiness_exec(PyObject *module, cam_state *state);
+int cam_sock_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

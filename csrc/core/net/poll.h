@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readiness of file descriptors, level-triggered.
+ * Readiness of file descriptors, level-triggered unless CAM_POLL_EDGE is asked for.
  *
  * The only place where the operating system's poller shows; one poll_*.c per system. The poller
  * never owns a watched descriptor. A 64-bit token given at registration comes back with each
@@ -16,6 +16,9 @@
 enum {
     CAM_POLL_IN = 1,
     CAM_POLL_OUT = 2,
+    /* Said with either: report once per change from not ready to ready, and once more whenever it
+     * is set anew, instead of in every wait. Never reported back. */
+    CAM_POLL_EDGE = 4,
 };
 
 /* The token that the poller's own wake-up reports as; never given to cam_poll_set. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The poller on Linux: level-triggered epoll, with an eventfd as its wake-up. */
+/* The poller on Linux: epoll, with an eventfd as its wake-up. */
 #include "net/poll.h"
 
 #include <errno.h>
@@ -48,6 +48,9 @@ int cam_poll_set(cam_poll *poll, int fd, uint32_t interest, uint64_t token, int 
     }
     if (interest & CAM_POLL_OUT) {
         event.events |= EPOLLOUT;
+    }
+    if (interest & CAM_POLL_EDGE) {
+        event.events |= EPOLLET;
     }
     if (epoll_ctl(poll->fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0) {
         return 0;

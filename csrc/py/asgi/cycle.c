@@ -2,6 +2,7 @@
 #include "asgi/cycle.h"
 
 #include "compat.h"
+#include "coroutine.h"
 #include "asgi/channel.h"
 #include "asgi/response.h"
 #include "asgi/scope.h"
@@ -302,7 +303,7 @@ static PySendResult throw_inside(CycleObject *self, PyObject *const *args, Py_ss
     }
     if (throw == NULL) {
         if (!PyErr_Occurred()) {
-            CamWait_Raise(args, nargs);
+            CamCoroutine_Raise(args, nargs);
         }
         return PYGEN_ERROR;
     }

@@ -2,6 +2,7 @@
 #include "asgi/wait.h"
 
 #include "compat.h"
+#include "coroutine.h"
 
 static void link_wait(WaitObject *self) {
     self->previous = NULL;
@@ -126,24 +127,10 @@ static PySendResult done_step(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(value
 
 /* ---- both as coroutines for Python code ---- */
 
-/* The outcome of a step as a coroutine's method gives it. */
-static PyObject *method_result(PySendResult outcome, PyObject *result) {
-    if (outcome != PYGEN_RETURN) {
-        return outcome == PYGEN_NEXT ? result : NULL;
-    }
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-    Py_DECREF(result);
-    if (stop != NULL) {
-        PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_DECREF(stop);
-    }
-    return NULL;
-}
-
 static PyObject *wait_send(PyObject *op, PyObject *value) {
     PyObject *result;
     PySendResult outcome = wait_step(op, value, &result);
-    return method_result(outcome, result);
+    return CamCoroutine_Result(outcome, result);
 }
 
 static PyObject *wait_next(PyObject *op) {
@@ -153,33 +140,17 @@ static PyObject *wait_next(PyObject *op) {
 static PyObject *done_send(PyObject *op, PyObject *value) {
     PyObject *result;
     PySendResult outcome = done_step(op, value, &result);
-    return method_result(outcome, result);
+    return CamCoroutine_Result(outcome, result);
 }
 
 static PyObject *done_next(PyObject *op) {
     return done_send(op, Py_None);
 }
 
-void CamWait_Raise(PyObject *const *args, Py_ssize_t nargs) {
-    if (nargs < 1 || nargs > 3) {
-        PyErr_SetString(PyExc_TypeError, "throw() takes from 1 to 3 arguments");
-        return;
-    }
-    PyObject *type = args[0];
-    PyObject *value = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
-    if (PyExceptionInstance_Check(type)) {
-        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
-    } else if (PyExceptionClass_Check(type)) {
-        PyErr_SetObject(type, value);
-    } else {
-        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
-    }
-}
-
 static PyObject *wait_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     Py_INCREF(op);
     end_wait((WaitObject *)op);
-    CamWait_Raise(args, nargs);
+    CamCoroutine_Raise(args, nargs);
     Py_DECREF(op);
     return NULL;
 }
@@ -190,7 +161,7 @@ static PyObject *wait_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 }
 
 static PyObject *done_throw(PyObject *Py_UNUSED(op), PyObject *const *args, Py_ssize_t nargs) {
-    CamWait_Raise(args, nargs);
+    CamCoroutine_Raise(args, nargs);
     return NULL;
 }
 

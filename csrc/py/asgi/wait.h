@@ -36,7 +36,4 @@ void CamWait_Wake(WaitObject *self);
 /* Ends a wait that nothing is told any more. */
 void CamWait_Forget(WaitObject *self);
 
-/* Sets the exception that a throw(type_or_exception[, value[, traceback]]) was given. */
-void CamWait_Raise(PyObject *const *args, Py_ssize_t nargs);
-
 #endif

@@ -755,7 +755,6 @@ PyDoc_STRVAR(adopt_methods_doc,
 
 static PyObject *loop_adopt_methods(PyObject *cls, PyObject *ignored);
 
-/* Those without an underscore come first: they are what _adopt_methods() takes. */
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(loop_call_soon), METH_FASTCALL | METH_KEYWORDS, call_soon_doc},
     {"call_soon_threadsafe", FAST(loop_call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
@@ -779,14 +778,26 @@ static PyMethodDef loop_methods[] = {
     {NULL},
 };
 
-static PyObject *loop_adopt_methods(PyObject *cls, PyObject *Py_UNUSED(ignored)) {
-    for (PyMethodDef *method = loop_methods; method->ml_name[0] != '_'; method++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)cls, method);
-        if (descriptor == NULL || PyObject_SetAttrString(cls, method->ml_name, descriptor) < 0) {
+/* Gives a type the methods of a table, or only those without an underscore. */
+static int add_methods(PyObject *type, PyMethodDef *methods, bool all) {
+    for (PyMethodDef *method = methods; method->ml_name != NULL; method++) {
+        if (!all && method->ml_name[0] == '_') {
+            continue;
+        }
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
+        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
             Py_XDECREF(descriptor);
-            return NULL;
+            return -1;
         }
         Py_DECREF(descriptor);
+    }
+    return 0;
+}
+
+static PyObject *loop_adopt_methods(PyObject *cls, PyObject *Py_UNUSED(ignored)) {
+    if (add_methods(cls, loop_methods, false) < 0 ||
+        add_methods(cls, cam_sock_methods, false) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
@@ -807,23 +818,6 @@ static PyType_Spec loop_spec = {
     .slots = loop_slots,
 };
 
-/* Adds the methods of the loop that other files have. */
-static int add_methods(PyObject *type) {
-    PyMethodDef *const tables[] = {cam_watch_methods, cam_connect_methods};
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-        for (PyMethodDef *method = tables[i]; method->ml_name != NULL; method++) {
-            PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
-            if (descriptor == NULL ||
-                PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
-                Py_XDECREF(descriptor);
-                return -1;
-            }
-            Py_DECREF(descriptor);
-        }
-    }
-    return 0;
-}
-
 static PyObject *interned_names(PyObject *first, PyObject *second, PyObject *third) {
     return third    ? PyTuple_Pack(3, first, second, third)
            : second ? PyTuple_Pack(2, first, second)
@@ -834,7 +828,9 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
     if (CamState_AddType(module, &loop_spec, NULL, 1, &state->loop_type) < 0 ||
-        add_methods(state->loop_type) < 0) {
+        add_methods(state->loop_type, cam_watch_methods, true) < 0 ||
+        add_methods(state->loop_type, cam_connect_methods, true) < 0 ||
+        add_methods(state->loop_type, cam_sock_methods, true) < 0) {
         return -1;
     }
     PyObject *asyncio = PyImport_ImportModule("asyncio");

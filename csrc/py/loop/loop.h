@@ -60,13 +60,24 @@ typedef struct CamRest {
     CamStep wake;          /* queued once a descriptor came free */
 } CamRest;
 
-/* What is known of one descriptor number; an entry of LoopObject.watches. */
+/* What is known of one descriptor number; an entry of LoopObject.watches.
+ *
+ * A watcher is the Handle of add_reader and add_writer or the Readiness that a sock_* call waits
+ * for; the newer takes the older one's place. Where Readiness alone watches a socket, the poller is
+ * asked edge-triggered and stays asked after the wait (`kept`), so that the next wait costs no
+ * system call. Nobody tells us when such a socket is closed. Hence: it is only reported once, so
+ * that a description that lives on elsewhere (dup, fork) cannot make the loop spin; it counts only
+ * for the socket object that it was made for; and a wait that was built on it is verified
+ * (CamWatch_Verify) if nothing comes. */
 typedef struct CamWatch {
-    uint32_t generation;  /* changes whenever the number starts to be watched anew */
-    uint32_t interest;    /* CAM_POLL_* registered; 0: none */
-    HandleObject *reader; /* strong or NULL: add_reader */
-    HandleObject *writer;
-    CamIo *io; /* borrowed or NULL: C owner; excludes reader and writer */
+    uint32_t generation; /* changes whenever the number starts to be watched anew */
+    uint32_t interest;   /* CAM_POLL_IN, CAM_POLL_OUT registered; 0: none */
+    PyObject *reader;    /* strong or NULL: a watcher */
+    PyObject *writer;
+    PyObject *kept; /* strong or NULL: weak reference to the socket registered edge-triggered */
+    CamIo *io;      /* borrowed or NULL: C owner; excludes reader and writer */
+    bool counted;   /* in LoopObject.watch_count */
+    bool doubted;   /* in LoopObject.doubted: waits on what was registered earlier */
 } CamWatch;
 
 struct LoopObject {
@@ -81,7 +92,8 @@ struct LoopObject {
     size_t cancelled_timers;
     CamWatch *watches; /* indexed by descriptor */
     int watch_capacity;
-    int watch_count;
+    int watch_count; /* descriptors that somebody waits for */
+    int doubted;     /* those waiting on a registration that was not verified since */
     CamFlush *flush_first;
     CamFlush *flush_last;
     CamRest *resting;              /* who waits for a descriptor to come free */
@@ -99,6 +111,7 @@ struct LoopObject {
     bool stopping;
     bool debug;
     bool waiting;      /* blocked, or about to be, without the GIL */
+    bool sock_bulk;    /* the last sock_recv was a large one; see sock.c */
     bool turning;      /* inside _run(): a second entry is refused */
     bool timing;       /* inside a step that debug mode times */
     bool waited;       /* the last turn waited for descriptors, and some were ready */
@@ -200,6 +213,25 @@ int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg);
 void CamWatch_Clear(LoopObject *loop);
 int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
 extern PyMethodDef cam_watch_methods[];
+
+/* Registers anew what waits on an earlier registration: it may have been lost with a descriptor
+ * that was closed and opened again under the same socket object. No user code. */
+void CamWatch_Verify(LoopObject *loop);
+
+/* Makes a Readiness the watcher of fd for `side` (CAM_POLL_IN or CAM_POLL_OUT), in the place of
+ * whatever watched it. `sock` is the object the descriptor was taken from; `drained` says that the
+ * kernel has just refused (EAGAIN), so that an earlier registration will report the change.
+ * 0, or -1 with an exception (RuntimeError when a transport owns the descriptor). Runs user
+ * code. */
+int CamWatch_Wait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side, PyObject *sock,
+                  bool drained);
+
+/* Takes a Readiness out of its place, if it is still there; the caller has a reference to it.
+ * Never fails; no user code. */
+void CamWatch_EndWait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side);
+
+/* loop/sock.c */
+extern PyMethodDef cam_sock_methods[];
 
 /* loop/connect.c */
 extern PyMethodDef cam_connect_methods[];

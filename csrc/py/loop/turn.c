@@ -15,6 +15,9 @@ enum {
     STREAMS_TO_TRIM = 1024,
 };
 
+/* How long a wait for a descriptor registered earlier goes on before it is registered anew. */
+static const int64_t DOUBTED_WAIT = INT64_C(100) * 1000000;
+
 static const int64_t LONGEST_WAIT = INT64_C(24) * 3600 * 1000000000;
 
 void CamTurn_Flush(LoopObject *loop) {
@@ -94,6 +97,9 @@ static int poll_descriptors(LoopObject *loop) {
     } else {
         loop->unpolled = 0;
         give_memory_back(loop);
+        if (loop->doubted > 0 && (limit < 0 || limit > DOUBTED_WAIT)) {
+            limit = DOUBTED_WAIT;
+        }
         loop->waiting = true;
         Py_BEGIN_ALLOW_THREADS
         count = cam_poll_wait(&loop->poll, limit, events, EVENTS_PER_WAIT);
@@ -108,6 +114,9 @@ static int poll_descriptors(LoopObject *loop) {
         errno = -count;
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
+    }
+    if (count == 0 && limit != 0 && loop->doubted > 0) {
+        CamWatch_Verify(loop);
     }
     for (int i = 0; i < count; i++) {
         if (CamWatch_Dispatch(loop, &events[i]) < 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Watched descriptors: add_reader/add_writer for Python, CamIo for the C transports. */
+#include "compat.h"
 #include "loop/loop.h"
+#include "loop/readiness.h"
 
 #include "args.h"
 
@@ -43,48 +45,71 @@ static CamWatch *watch_find(LoopObject *loop, int fd) {
     return fd >= 0 && fd < loop->watch_capacity ? &loop->watches[fd] : NULL;
 }
 
-/* Stops watching; never fails. Runs no user code. */
-static void watch_stop(LoopObject *loop, CamWatch *watch, int fd) {
-    if (watch->interest == 0) {
-        return;
-    }
-    watch->interest = 0;
-    loop->watch_count--;
-    if (!CamLoop_IsForeign(loop)) {
-        cam_poll_unset(&loop->poll, fd);
+/* Brings loop->watch_count and loop->doubted up to date after a change of the entry. What is kept
+ * for the next wait counts for nothing: the loop need not look at the poller for its sake. */
+static void watch_recount(LoopObject *loop, CamWatch *watch) {
+    bool awaited = watch->reader != NULL || watch->writer != NULL;
+    bool counts = watch->interest != 0 && (watch->kept == NULL || awaited);
+    loop->watch_count += counts - watch->counted;
+    watch->counted = counts;
+    if (watch->doubted && !counts) {
+        watch->doubted = false;
+        loop->doubted--;
     }
 }
 
+static void watch_trust(LoopObject *loop, CamWatch *watch) {
+    loop->doubted -= watch->doubted;
+    watch->doubted = false;
+}
+
+/* Stops watching; never fails. Runs no user code. */
+static void watch_stop(LoopObject *loop, CamWatch *watch, int fd) {
+    Py_CLEAR(watch->kept); /* a weak reference without a callback: no user code */
+    if (watch->interest != 0) {
+        watch->interest = 0;
+        if (!CamLoop_IsForeign(loop)) {
+            cam_poll_unset(&loop->poll, fd);
+        }
+    }
+    watch_recount(loop, watch);
+}
+
 /* Tells the poller even what it should know, unless it is the parent's of this process; 0 or
- * negative errno. Runs no user code. */
-static int watch_set(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest, bool anew) {
+ * negative errno. `kept` is a weak reference to the socket for which to register edge-triggered
+ * (stolen, also on failure), or NULL. Runs no user code. */
+static int watch_set(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest, PyObject *kept,
+                     bool anew) {
     int known = watch->interest != 0;
     uint32_t generation = known && !anew ? watch->generation : watch->generation + 1;
     int error = 0;
     if (!CamLoop_IsForeign(loop)) {
-        error = cam_poll_set(&loop->poll, fd, interest, token_of(fd, generation), known);
+        error = cam_poll_set(&loop->poll, fd, interest | (kept ? CAM_POLL_EDGE : 0),
+                             token_of(fd, generation), known);
     }
     if (error < 0) {
+        Py_XDECREF(kept);
         return error;
     }
-    if (!known) {
-        loop->watch_count++;
-    }
+    Py_XSETREF(watch->kept, kept);
     watch->generation = generation;
     watch->interest = interest;
+    watch_trust(loop, watch);
+    watch_recount(loop, watch);
     return 0;
 }
 
-/* Tells the poller what has changed; 0 or negative errno. Runs no user code. */
+/* Tells the poller what has changed of a level-triggered entry; 0 or negative errno. Runs no user
+ * code. */
 static int watch_update(LoopObject *loop, CamWatch *watch, int fd, uint32_t interest) {
-    if (interest == watch->interest) {
+    if (interest == watch->interest && watch->kept == NULL) {
         return 0;
     }
     if (interest == 0) {
         watch_stop(loop, watch, fd);
         return 0;
     }
-    return watch_set(loop, watch, fd, interest, false);
+    return watch_set(loop, watch, fd, interest, NULL, watch->kept != NULL);
 }
 
 static int raise_errno(int error) {
@@ -93,14 +118,31 @@ static int raise_errno(int error) {
     return -1;
 }
 
-/* Cancels a handle taken out of a watch and drops it. Runs user code. */
-static int drop_handle(HandleObject *handle) {
-    if (handle == NULL) {
-        return 0;
+static bool is_handle(LoopObject *loop, PyObject *watcher) {
+    return watcher != NULL && Py_TYPE(watcher) == (PyTypeObject *)loop->state->handle_type;
+}
+
+/* Ends a watcher taken out of its place and drops it. Runs user code. */
+static int drop_watcher(LoopObject *loop, PyObject *watcher) {
+    int status = 0;
+    if (watcher != NULL) {
+        if (is_handle(loop, watcher)) {
+            status = CamHandle_Cancel((HandleObject *)watcher);
+        } else {
+            ((ReadinessObject *)watcher)->watched = false;
+        }
+        Py_DECREF(watcher);
     }
-    int status = CamHandle_Cancel(handle);
-    Py_DECREF(handle);
     return status;
+}
+
+/* Queues what a watcher does when its descriptor is ready. */
+static int queue_watcher(LoopObject *loop, PyObject *watcher) {
+    return CamLoop_Enqueue(loop, is_handle(loop, watcher) ? NULL : CamReadiness_Wake, watcher);
+}
+
+static uint32_t awaited_sides(const CamWatch *watch) {
+    return (watch->reader ? CAM_POLL_IN : 0) | (watch->writer ? CAM_POLL_OUT : 0);
 }
 
 /* Takes the C owner out of a watch; returns the loop's reference to it, NULL when it had none. */
@@ -120,8 +162,8 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     if (watch == NULL) {
         return -1;
     }
-    HandleObject *reader = watch->reader;
-    HandleObject *writer = watch->writer;
+    PyObject *reader = watch->reader;
+    PyObject *writer = watch->writer;
     watch->reader = NULL;
     watch->writer = NULL;
     PyObject *former = NULL;
@@ -133,8 +175,9 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     watch->io = io;
     /* Where the number was left behind by add_reader, the poller may have lost it since. */
     bool stale = (reader != NULL || writer != NULL) && interest != 0;
-    int error = stale ? watch_set(loop, watch, io->fd, interest, true)
+    int error = stale ? watch_set(loop, watch, io->fd, interest, NULL, true)
                       : watch_update(loop, watch, io->fd, interest);
+    watch_recount(loop, watch);
     PyObject *unwatched = NULL;
     if (error == 0) {
         if (io->interest == 0 && interest != 0) {
@@ -147,7 +190,14 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     /* From here on user code may run and the table may move. */
     Py_XDECREF(unwatched);
     Py_XDECREF(former);
-    if (drop_handle(reader) < 0 || drop_handle(writer) < 0) {
+    if (drop_watcher(loop, reader) < 0) {
+        PyObject *exception = PyErr_GetRaisedException();
+        (void)drop_watcher(loop, writer);
+        PyErr_Clear();
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
+    if (drop_watcher(loop, writer) < 0) {
         return -1;
     }
     return error < 0 ? raise_errno(error) : 0;
@@ -180,15 +230,32 @@ int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event) {
         }
         return 0;
     }
-    if ((ready & CAM_POLL_IN) && watch->reader != NULL &&
-        CamLoop_Enqueue(loop, NULL, (PyObject *)watch->reader) < 0) {
+    watch_trust(loop, watch);
+    if ((ready & CAM_POLL_IN) && watch->reader != NULL && queue_watcher(loop, watch->reader) < 0) {
         return -1;
     }
-    if ((ready & CAM_POLL_OUT) && watch->writer != NULL &&
-        CamLoop_Enqueue(loop, NULL, (PyObject *)watch->writer) < 0) {
+    if ((ready & CAM_POLL_OUT) && watch->writer != NULL && queue_watcher(loop, watch->writer) < 0) {
         return -1;
+    }
+    uint32_t awaited = awaited_sides(watch);
+    if (watch->kept != NULL && (ready & ~awaited)) {
+        /* Kept for a wait that has not come: whoever the data is for is busy. */
+        if (awaited == 0 ||
+            watch_set(loop, watch, fd, awaited, Py_NewRef(watch->kept), false) < 0) {
+            watch_stop(loop, watch, fd);
+        }
     }
     return 0;
+}
+
+void CamWatch_Verify(LoopObject *loop) {
+    for (int fd = 0; loop->doubted > 0 && fd < loop->watch_capacity; fd++) {
+        CamWatch *watch = &loop->watches[fd];
+        if (watch->doubted) {
+            (void)watch_set(loop, watch, fd, watch->interest, Py_NewRef(watch->kept), false);
+            watch_trust(loop, watch);
+        }
+    }
 }
 
 int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg) {
@@ -197,11 +264,11 @@ int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg) {
         if (io != NULL && io->interest != 0) {
             Py_VISIT(io->owner);
         }
-        HandleObject *pair[] = {loop->watches[fd].reader, loop->watches[fd].writer};
+        PyObject *pair[] = {loop->watches[fd].reader, loop->watches[fd].writer};
         for (int i = 0; i < 2; i++) {
             Py_VISIT(pair[i]);
-            if (pair[i] != NULL && Py_REFCNT(pair[i]) == 1) {
-                int status = CamHandle_Visit(pair[i], visit, arg);
+            if (is_handle(loop, pair[i]) && Py_REFCNT(pair[i]) == 1) {
+                int status = CamHandle_Visit((HandleObject *)pair[i], visit, arg);
                 if (status) {
                     return status;
                 }
@@ -217,6 +284,7 @@ void CamWatch_Clear(LoopObject *loop) {
     loop->watches = NULL;
     loop->watch_capacity = 0;
     loop->watch_count = 0;
+    loop->doubted = 0;
     /* First those that the loop holds no reference to: they may die with what is dropped below. */
     for (int fd = 0; fd < capacity; fd++) {
         if (watches[fd].io != NULL && watches[fd].io->interest == 0) {
@@ -227,20 +295,23 @@ void CamWatch_Clear(LoopObject *loop) {
         if (watches[fd].io != NULL) {
             Py_XDECREF(forget_io(&watches[fd]));
         }
-        HandleObject *pair[] = {watches[fd].reader, watches[fd].writer};
+        PyObject *pair[] = {watches[fd].reader, watches[fd].writer};
         for (int i = 0; i < 2; i++) {
-            if (pair[i] != NULL) {
-                CamHandle_Finish(pair[i]);
-                Py_DECREF(pair[i]);
+            if (is_handle(loop, pair[i])) {
+                CamHandle_Finish((HandleObject *)pair[i]);
+            } else if (pair[i] != NULL) {
+                ((ReadinessObject *)pair[i])->watched = false;
             }
+            Py_XDECREF(pair[i]);
         }
+        Py_XDECREF(watches[fd].kept);
     }
     PyMem_Free(watches);
 }
 
 /* ---- add_reader and its kin ---- */
 
-static HandleObject **side_of(CamWatch *watch, uint32_t side) {
+static PyObject **side_of(CamWatch *watch, uint32_t side) {
     return side == CAM_POLL_IN ? &watch->reader : &watch->writer;
 }
 
@@ -277,21 +348,30 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
     }
     /* The poller is told even when the side was watched already: whoever owns the descriptor may
      * have closed it meanwhile, and the number is another file's now (libpq does so). */
-    bool anew = (watch->interest & side) != 0;
-    int error = watch_set(loop, watch, fd, watch->interest | side, anew);
+    bool anew = (watch->interest & side) != 0 || watch->kept != NULL;
+    int error = watch_set(loop, watch, fd, awaited_sides(watch) | side, NULL, anew);
     if (error < 0) {
         Py_DECREF(handle);
         raise_errno(error);
         return NULL;
     }
-    HandleObject **slot = side_of(watch, side);
-    HandleObject *old = *slot;
-    *slot = (HandleObject *)Py_NewRef(handle);
-    if (drop_handle(old) < 0) {
+    PyObject **slot = side_of(watch, side);
+    PyObject *old = *slot;
+    *slot = Py_NewRef(handle);
+    if (drop_watcher(loop, old) < 0) {
         Py_DECREF(handle);
         return NULL;
     }
     return (PyObject *)handle;
+}
+
+/* A side has no watcher any more. */
+static void side_left(LoopObject *loop, CamWatch *watch, int fd) {
+    if (watch->kept != NULL) {
+        watch_recount(loop, watch);
+    } else if (watch_update(loop, watch, fd, awaited_sides(watch)) < 0) {
+        watch_stop(loop, watch, fd); /* closed already: the poller has forgotten it by itself */
+    }
 }
 
 static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
@@ -306,15 +386,85 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     if (watch == NULL || watch->io != NULL || *side_of(watch, side) == NULL) {
         Py_RETURN_FALSE;
     }
-    HandleObject *old = *side_of(watch, side);
+    PyObject *old = *side_of(watch, side);
     *side_of(watch, side) = NULL;
-    if (watch_update(loop, watch, fd, watch->interest & ~side) < 0) {
-        watch_stop(loop, watch, fd); /* closed already: the poller has forgotten it by itself */
-    }
-    if (drop_handle(old) < 0) {
+    side_left(loop, watch, fd);
+    if (drop_watcher(loop, old) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
+}
+
+/* ---- sock_recv and its kin ---- */
+
+/* True when `sock` is what was registered edge-triggered. */
+static bool is_kept_for(const CamWatch *watch, PyObject *sock) {
+    if (watch->kept == NULL) {
+        return false;
+    }
+    PyObject *registered = CamCompat_WeakrefTarget(watch->kept);
+    bool same = registered == sock;
+    Py_XDECREF(registered);
+    return same;
+}
+
+/* Registers fd for a Readiness on `side`; 0 or negative errno. No user code. */
+static int watch_for_wait(LoopObject *loop, CamWatch *watch, int fd, uint32_t side, PyObject *sock,
+                          bool drained) {
+    PyObject *other = side == CAM_POLL_IN ? watch->writer : watch->reader;
+    uint32_t awaited = awaited_sides(watch) | side;
+    if (is_handle(loop, other)) {
+        return watch_set(loop, watch, fd, awaited, NULL, true); /* it wants to be told every turn */
+    }
+    if (!is_kept_for(watch, sock)) {
+        PyObject *kept = PyWeakref_NewRef(sock, NULL);
+        if (kept == NULL) {
+            PyErr_Clear(); /* of a type without weak references: nothing can be kept for it */
+        }
+        return watch_set(loop, watch, fd, awaited, kept, true);
+    }
+    if (drained && (watch->interest & side)) {
+        loop->doubted += !watch->doubted;
+        watch->doubted = true;
+        return 0;
+    }
+    return watch_set(loop, watch, fd, watch->interest | side, Py_NewRef(watch->kept), false);
+}
+
+int CamWatch_Wait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side, PyObject *sock,
+                  bool drained) {
+    if (CamLoop_CheckUsable(loop) < 0 || check_not_transport(loop, fd) < 0) {
+        return -1;
+    }
+    if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", fd);
+        return -1;
+    }
+    CamWatch *watch = watch_reserve(loop, fd);
+    if (watch == NULL) {
+        return -1;
+    }
+    int error = watch_for_wait(loop, watch, fd, side, sock, drained);
+    if (error < 0) {
+        return raise_errno(error);
+    }
+    PyObject **slot = side_of(watch, side);
+    PyObject *old = *slot;
+    *slot = Py_NewRef(readiness);
+    ((ReadinessObject *)readiness)->watched = true;
+    watch_recount(loop, watch);
+    return drop_watcher(loop, old);
+}
+
+void CamWatch_EndWait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side) {
+    CamWatch *watch = watch_find(loop, fd);
+    if (watch == NULL || *side_of(watch, side) != readiness) {
+        return;
+    }
+    *side_of(watch, side) = NULL;
+    ((ReadinessObject *)readiness)->watched = false;
+    side_left(loop, watch, fd);
+    Py_DECREF(readiness); /* not the last: the caller has one */
 }
 
 #define RETURN_NONE_FOR(expression)                                                                \
@@ -448,7 +598,10 @@ static PyObject *loop_interest(PyObject *self, PyObject *file) {
         return NULL;
     }
     CamWatch *watch = watch_find((LoopObject *)self, fd);
-    return PyLong_FromUnsignedLong(watch ? watch->interest : 0);
+    if (watch == NULL) {
+        return PyLong_FromLong(0);
+    }
+    return PyLong_FromUnsignedLong(watch->io ? watch->interest : awaited_sides(watch));
 }
 
 PyDoc_STRVAR(add_reader_doc,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
 from camshaft.loop.signals import SignalHandling
+from camshaft.loop.sockets import SocketCalls
 from camshaft.loop.transport import StreamTransport
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class _Watched:
         """Nothing to close: the poller is the loop's own."""
 
 
-class EventLoop(_core.Loop, SignalHandling, _PythonHalf):
+class EventLoop(SocketCalls, _core.Loop, SignalHandling, _PythonHalf):
     """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
 
     Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
