@@ -52,8 +52,21 @@ def test_every_method_takes_what_asyncios_takes(loop, name):
     ]
 
 
+# What these return is a coroutine to asyncio (test_socket_calls.py), but inspect takes only functions
+# that have Python code for coroutine functions, and they are C.
+IN_C = {
+    "sock_accept",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendto",
+}
+
+
 @ours_only
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in IN_C])
 def test_coroutine_functions_are_the_same(loop, name):
     assert inspect.iscoroutinefunction(getattr(loop, name)) == inspect.iscoroutinefunction(
         getattr(THEIRS, name)
