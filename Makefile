@@ -18,7 +18,7 @@ help:
 	@echo "make test     the C tests and the Python tests"
 	@echo "make check    format, lint, types, sanitizers, reference leaks, other Pythons, peers"
 	@echo "make format   format the C and Python sources"
-	@echo "make bench    camshaft beside uvicorn, uvloop and asyncio (BENCH_ARGS='loop --quick')"
+	@echo "make bench    camshaft beside uvicorn, uvloop and others (ARGS='loop --quick')"
 	@echo "make bench-instructions"
 	@echo "              instructions and system calls per operation (ARGS='--rows sleep')"
 	@echo "make ctest    the C tests alone"
@@ -51,7 +51,7 @@ format:
 	@$(BIN)/ruff format -q .
 
 bench:
-	@python=$$(tools/find-python) && exec "$$python" -m bench $(BENCH_ARGS)
+	@python=$$(tools/find-python) && exec "$$python" -m bench $(BENCH_ARGS) $(ARGS)
 
 bench-instructions:
 	@python=$$(tools/find-python) && exec "$$python" -m bench instructions $(ARGS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command: `python -m bench [http|loop|instructions]`. Needs the standard library alone."""
+"""The command: `python -m bench [PART]`. Needs the standard library alone."""
 
 import argparse
 import shlex
@@ -15,11 +15,12 @@ from bench.http.server import SERVERS
 from bench.instructions import comparison as instruction_comparison
 from bench.instructions.rows import ROWS
 from bench.loop import comparison as loop_comparison
+from bench.loop import echo
 from bench.loop.cases import CASES
 from bench.loop.contenders import LOOPS
-from bench.loop.echo import CONNECTIONS
+from bench.memory import comparison as memory_comparison
 
-PARTS = ["http", "loop", "instructions"]
+PARTS = ["http", "loop", "instructions", "memory"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -81,6 +82,17 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(CASES)}",
     )
     loop.add_argument("--no-echo", action="store_true", help="leave the echo rows out")
+    loop.add_argument("--no-cases", action="store_true", help="the echo rows alone")
+    loop.add_argument(
+        "--echo",
+        type=names(list(echo.ROWS)),
+        default=list(echo.ROWS),
+        metavar="A,B",
+        help=f"of {', '.join(echo.ROWS)}",
+    )
+    loop.add_argument(
+        "--seconds", type=float, metavar="S", help="CPU of a case's sample (0.3); an echo slice (1)"
+    )
     counts = command.add_argument_group("instructions")
     counts.add_argument(
         "--rows",
@@ -93,6 +105,10 @@ def parser() -> argparse.ArgumentParser:
     counts.add_argument("--no-strace", action="store_true", help="leave the system calls out")
     counts.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep callgrind's files, for callgrind_annotate"
+    )
+    memory = command.add_argument_group("memory")
+    memory.add_argument(
+        "--connections", type=int, default=10_000, metavar="N", help="idle connections (10,000)"
     )
     return command
 
@@ -118,13 +134,16 @@ def main() -> int:
                 not options.no_strace,
                 options.keep,
             )
+        if options.part == "memory":
+            memory_comparison.run(options.loops or list(LOOPS), options.connections)
         if options.part in (None, "loop"):
             loops = options.loops or list(LOOPS)
-            seconds = 0.02 if options.quick else 0.3
-            loop_comparison.run(loops, options.cases, rounds, seconds)
+            if not options.no_cases:
+                seconds = options.seconds or (0.02 if options.quick else 0.3)
+                loop_comparison.run(loops, options.cases, rounds, seconds)
             if not options.no_echo:
-                slice_ = 0.3 if options.quick else 1.0
-                loop_comparison.run_echo(loops, CONNECTIONS, rounds, slice_)
+                seconds = options.seconds or (0.3 if options.quick else 1.0)
+                loop_comparison.run_echo(loops, options.echo, rounds, seconds)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

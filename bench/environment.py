@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from bench.error import BenchError
@@ -31,8 +32,29 @@ def prepare(skip: bool = False) -> None:
         command = ["tools/setup", "--venv", str(VENV), "bench/peers.txt"]
         if subprocess.run(command, cwd=CHECKOUT, stdout=2).returncode != 0:
             raise BenchError("no environment to measure in (see above)")
+        install_contenders()
     if not PYTHON.exists():
         raise BenchError(f"there is no {PYTHON}; run without --no-setup")
+
+
+def install_contenders() -> None:
+    """Install those of contenders.txt that have a wheel; each is tried once in an environment."""
+    (VENV / "bench").mkdir(exist_ok=True)
+    for line in (CHECKOUT / "bench" / "contenders.txt").read_text().splitlines():
+        stamp = VENV / "bench" / f"tried-{line}"
+        if line.startswith("#") or stamp.exists():
+            continue
+        pip = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        result = subprocess.run(
+            [*pip, "--only-binary", ":all:", "--no-deps", line],
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode == 0 or "No matching distribution" in result.stderr:
+            stamp.touch()
+        if result.returncode != 0:
+            last = result.stderr.strip().splitlines()[-1]
+            print(f"bench: without {line}: {last}", file=sys.stderr)
 
 
 def variables() -> dict[str, str]:

@@ -4,12 +4,14 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 from bench import environment
 
-PACKAGES = ["uvicorn", "uvloop", "httptools", "starlette", "fastapi", "pydantic", "rloop"]
+PACKAGES = ["uvicorn", "uvloop", "httptools", "starlette", "fastapi", "pydantic"]
+PACKAGES += ["rloop", "rsloop", "zloop", "zuvloop"]
 
 VERSIONS = f"""
 import importlib.metadata, platform, sysconfig
@@ -30,7 +32,9 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The checkout's commit, with a mark if it has changes; empty without git."""
+    """The checkout's commit, with a mark if it has changes; empty where git knows of none."""
+    if shutil.which("git") is None:
+        return ""
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
         cwd=environment.CHECKOUT,

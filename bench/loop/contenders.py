@@ -10,6 +10,9 @@ LOOPS = {
     "uvloop": "uvloop:new_event_loop",
     "asyncio": "asyncio:SelectorEventLoop",
     "rloop": "rloop:new_event_loop",
+    "rsloop": "rsloop:new_event_loop",
+    "zloop": "zloop:new_event_loop",
+    "zuvloop": "zuvloop:new_event_loop",
 }
 BASE = "uvloop"
 

@@ -4,11 +4,12 @@
 Prints the nanoseconds of CPU (all threads) per operation. Ends with 77 if the loop is not there.
 """
 
+import asyncio
 import gc
 import sys
 import time
 
-from bench.loop.cases import BATCH, CASES
+from bench.loop.cases import BATCH, CASES, FIRST
 from bench.loop.contenders import make
 
 
@@ -16,10 +17,13 @@ def main(name: str, case: str, seconds: float) -> None:
     """Find how many operations fill the time, then measure that many."""
     try:
         loop = make(name)
-    except ImportError:
+    except ImportError as error:
+        print(error, file=sys.stderr)
         sys.exit(77)
+    asyncio.set_event_loop(loop)  # what CPython 3.11 watches child processes by asks for it
     operation = CASES[case]
-    count = BATCH
+    step = FIRST.get(case, BATCH)
+    count = step
     while True:  # also the warm-up
         started = time.process_time_ns()
         loop.run_until_complete(operation(count))
@@ -27,7 +31,7 @@ def main(name: str, case: str, seconds: float) -> None:
         if used >= seconds * 1e9 / 5:
             break
         count *= 2
-    count = max(BATCH, round(count * seconds * 1e9 / used / BATCH) * BATCH)
+    count = max(1, round(count * seconds * 1e9 / used / step)) * step
     gc.collect()
     started = time.process_time_ns()
     loop.run_until_complete(operation(count))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What idle connections and waiting timers hold."""
