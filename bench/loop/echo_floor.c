@@ -3,8 +3,9 @@
  * echo_floor: what an echo server costs with no loop and no Python round it.
  *
  * Prints its port on 127.0.0.1 and echoes, on one thread with level-triggered epoll, until its
- * standard input ends. A readable connection gets one recv and one send, as a loop would do it; what
- * the kernel does not take is kept and sent when there is room. A connection that fails is closed.
+ * standard input ends. A readable connection gets one recv and one send, as a loop would do it;
+ * what the kernel does not take is kept and sent when there is room. A connection that fails is
+ * closed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -115,8 +116,7 @@ int main(void) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
     Connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     Connection input = {.fd = STDIN_FILENO};
