@@ -854,3 +854,36 @@ def test_what_was_written_goes_out_when_an_interrupt_leaves_the_loop(loop, kind)
         with pytest.raises(kind):
             loop.run_forever()
         assert peer.recv(10) == b"bye"
+
+
+@pytest.mark.parametrize("sizes", [(600, 600, 600), (2000, 600, 1500), (600, 3000, 513, 600)])
+def test_messages_that_are_kept_keep_their_contents(loop, sizes):
+    """The loop uses a message's memory again only where nobody else has it."""
+
+    class Keeper(Recorder):
+        def __init__(self):
+            super().__init__()
+            self.kept = []
+            self.hashes = []
+
+        def data_received(self, data):
+            self.hashes.append(hash(data) == hash(bytes(bytearray(data))))
+            if data[0] % 3:
+                self.kept.append(memoryview(data) if data[0] % 2 else data)
+            self.data += data
+
+    async def main():
+        transport, protocol, peer = await open_stream(Keeper)
+        sent = []
+        for number in range(30):
+            sent.append(bytes([number]) * sizes[number % len(sizes)])
+            peer.send(sent[-1])
+            await until(lambda: len(protocol.data) == sum(map(len, sent)))
+        assert protocol.data == b"".join(sent)
+        assert protocol.kept == [message for message in sent if message[0] % 3]
+        assert all(protocol.hashes)
+        transport.abort()
+        await protocol.lost
+        peer.close()
+
+    run(loop, main())

@@ -561,6 +561,7 @@ static void loop_free_memory(LoopObject *loop) {
     loop->ready = NULL;
     loop->ready_capacity = loop->ready_head = loop->ready_count = 0;
     cam_heap_fini(&loop->timers);
+    CamSpare_Clear(&loop->spare);
     PyMem_Free(loop->read_buffer);
     loop->read_buffer = NULL;
 }

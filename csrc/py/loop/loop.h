@@ -15,6 +15,7 @@
 #include "state.h"
 #include "base/heap.h"
 #include "loop/handle.h"
+#include "loop/spare.h"
 #include "net/poll.h"
 
 #include <stdbool.h>
@@ -100,6 +101,7 @@ struct LoopObject {
     size_t unflushed;              /* bytes that those streams were given since the last flush */
     size_t streams;                /* stream transports that live */
     size_t streams_peak;           /* most of them since memory was last given back */
+    CamSpare spare;                /* the last message, to be used for the next */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */

@@ -15,8 +15,11 @@ static void drop_first(CamOutbox *outbox) {
     if (outbox->first == NULL) {
         outbox->last = NULL;
     }
-    Py_XDECREF(chunk->keep); /* exactly bytes: no user code */
-    PyMem_Free(chunk);
+    PyObject *keep = chunk->keep;
+    if (chunk != &outbox->lone) {
+        PyMem_Free(chunk);
+    }
+    Py_XDECREF(keep); /* exactly bytes: no user code */
 }
 
 void cam_outbox_clear(CamOutbox *outbox) {
@@ -53,6 +56,10 @@ int cam_outbox_vectors(const CamOutbox *outbox, struct iovec *vectors, size_t *s
     return used;
 }
 
+static char *room_of(CamChunk *chunk) {
+    return (char *)(chunk + 1);
+}
+
 /* An empty chunk with that much room; NULL with MemoryError. */
 static CamChunk *make_chunk(size_t capacity) {
     CamChunk *chunk = PyMem_Malloc(sizeof(CamChunk) + capacity);
@@ -61,7 +68,7 @@ static CamChunk *make_chunk(size_t capacity) {
         return NULL;
     }
     chunk->next = NULL;
-    chunk->data = chunk->room;
+    chunk->data = room_of(chunk);
     chunk->size = 0;
     chunk->capacity = capacity;
     chunk->keep = NULL;
@@ -83,7 +90,7 @@ static size_t room_left(CamOutbox *outbox) {
     if (last == NULL || last->keep != NULL) {
         return 0;
     }
-    return last->capacity - (size_t)(last->data - last->room) - last->size;
+    return last->capacity - (size_t)(last->data - room_of(last)) - last->size;
 }
 
 static void fill(CamOutbox *outbox, const char *data, size_t size) {
@@ -131,14 +138,16 @@ int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes) {
     if (size < KEEP_SIZE && outbox->first != NULL) {
         return cam_outbox_add_copy(outbox, PyBytes_AS_STRING(bytes), size);
     }
-    CamChunk *chunk = make_chunk(0);
+    CamChunk *chunk = outbox->first == NULL ? &outbox->lone : make_chunk(0);
     if (chunk == NULL) {
         return -1;
     }
+    *chunk = (CamChunk){
+        .data = PyBytes_AS_STRING(bytes),
+        .size = size,
+        .keep = Py_NewRef(bytes),
+    };
     append_chunk(outbox, chunk);
-    chunk->keep = Py_NewRef(bytes);
-    chunk->data = PyBytes_AS_STRING(bytes);
-    chunk->size = size;
     outbox->size += size;
     return 0;
 }

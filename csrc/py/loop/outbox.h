@@ -4,8 +4,8 @@
  *
  * bytes objects are kept, not copied, unless they are small and there is room behind others;
  * everything else is copied, so that its owner may change it. Embedded in the transport, which
- * sends by a system call of its kind: cam_outbox_vectors, then cam_outbox_consume.
- * On the loop's thread. Runs no user code. All zero is empty.
+ * sends by a system call of its kind: cam_outbox_vectors, then cam_outbox_consume. It does not
+ * move. On the loop's thread. Runs no user code. All zero is empty.
  */
 #ifndef CAM_LOOP_OUTBOX_H
 #define CAM_LOOP_OUTBOX_H
@@ -14,20 +14,21 @@
 
 #include <sys/uio.h>
 
-/* Bytes that wait to be sent: kept (`keep`) or copied into `room`. */
+/* Bytes that wait to be sent: kept (`keep`), or copied into the room that follows the chunk. */
 typedef struct CamChunk {
     struct CamChunk *next;
     const char *data; /* the first unsent byte */
     size_t size;      /* unsent bytes */
-    size_t capacity;  /* of room; 0 when the bytes are another object's */
+    size_t capacity;  /* of the room; 0 when the bytes are another object's */
     PyObject *keep;   /* strong: a bytes object; NULL for a copy */
-    char room[];
 } CamChunk;
 
 typedef struct CamOutbox {
     CamChunk *first;
     CamChunk *last;
     size_t size; /* sum of the chunks' sizes */
+    CamChunk
+        lone; /* for a bytes object that waits alone, as most do: nothing is allocated for it */
 } CamOutbox;
 
 enum { CAM_OUTBOX_VECTORS = 64 };

@@ -116,7 +116,7 @@ static PyObject *receive_bytes(LoopObject *loop, StreamObject *stream, Py_ssize_
     if (*size <= 0) {
         return NULL;
     }
-    PyObject *data = PyBytes_FromStringAndSize(buffer, *size);
+    PyObject *data = CamSpare_Bytes(&loop->spare, buffer, *size);
     if (data == NULL) {
         *size = -2;
     }
@@ -135,12 +135,12 @@ static void adapt_bulk(StreamObject *stream, Py_ssize_t size) {
 }
 
 /* Hands bytes to the protocol; steals the reference, NULL being MemoryError. */
-static int deliver(StreamObject *stream, PyObject *data) {
+static int deliver(LoopObject *loop, StreamObject *stream, PyObject *data) {
     if (data == NULL) {
         return cam_stream_fatal(stream, "Fatal read error on socket transport");
     }
     PyObject *result = cam_stream_call(stream, stream->state->str_data_received, data);
-    Py_DECREF(data);
+    CamSpare_Done(&loop->spare, data);
     if (result == NULL) {
         return cam_stream_fatal(stream, "Fatal error: protocol.data_received() call failed.");
     }
@@ -155,7 +155,7 @@ static int read_bytes(LoopObject *loop, StreamObject *stream) {
         return size == 0 ? received_eof(stream) : receive_failed(stream, size);
     }
     adapt_bulk(stream, size);
-    return deliver(stream, data);
+    return deliver(loop, stream, data);
 }
 
 /* Feeds an asyncio.StreamReader what there is. */
@@ -178,7 +178,7 @@ static int feed_reader(LoopObject *loop, StreamObject *stream, PyObject *reader)
         size = buffer ? receive(stream, buffer, CAM_READ_BUFFER) : -2;
         status = size > 0 ? CamReader_Feed(state, reader, buffer, size) : 0;
         if (size > 0 && status == 0) {
-            return deliver(stream, PyBytes_FromStringAndSize(buffer, size));
+            return deliver(loop, stream, CamSpare_Bytes(&loop->spare, buffer, size));
         }
     }
     if (size <= 0) {
