@@ -124,7 +124,7 @@ async def closed_while_waiting(loop):
 
 @plain(SCENARIOS)
 def steps_by_hand(loop):
-    with pairs() as (ours, peer):
+    with pairs() as (ours, _peer):
         call = loop.sock_recv(ours, 10)
         future = call.send(None)
         future.add_done_callback(lambda _: None)

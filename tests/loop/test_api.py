@@ -52,8 +52,8 @@ def test_every_method_takes_what_asyncios_takes(loop, name):
     ]
 
 
-# What these return is a coroutine to asyncio (test_socket_calls.py), but inspect takes only functions
-# that have Python code for coroutine functions, and they are C.
+# What these return is a coroutine to asyncio (test_socket_calls.py), but inspect takes only
+# functions that have Python code for coroutine functions, and they are C.
 IN_C = {
     "sock_accept",
     "sock_recv",
