@@ -80,7 +80,12 @@
     X(sendto)                                                                                      \
     X(accept)                                                                                      \
     X(connect)                                                                                     \
-    X(getsockopt)
+    X(getsockopt)                                                                                  \
+    /* loop/datagram*.c */                                                                         \
+    X(datagram_received)                                                                           \
+    X(error_received)                                                                              \
+    X(addr)                                                                                        \
+    X(data)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -123,7 +128,9 @@
     X(invalid_state_error)                                                                         \
     X(sock_fileno)                                                                                 \
     X(sock_family)                                                                                 \
-    X(check_ssl_socket)
+    X(check_ssl_socket)                                                                            \
+    /* loop/datagram.c */                                                                          \
+    X(datagram_type)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -149,6 +156,7 @@ int cam_reader_exec(cam_state *state);
 int cam_connect_exec(PyObject *module, cam_state *state);
 int cam_readiness_exec(PyObject *module, cam_state *state);
 int cam_sock_exec(PyObject *module, cam_state *state);
+int cam_datagram_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

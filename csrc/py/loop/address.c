@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { LARGEST_FLOW = 0xFFFFF }; /* 20 bits: RFC 8200, section 3 */
+
 typedef int (*Query)(int fd, struct sockaddr *address, socklen_t *length);
 
 static void ask(Query query, CamAddress *address, int fd) {
@@ -79,5 +81,98 @@ PyObject *CamAddress_ToPython(const CamAddress *address) {
         return local_name(address);
     default:
         Py_RETURN_NONE;
+    }
+}
+
+/* An int of exactly that type between 0 and `most`; false for anything else. */
+static bool read_number(PyObject *object, unsigned long most, unsigned long *number) {
+    if (!PyLong_CheckExact(object)) {
+        return false;
+    }
+    *number = PyLong_AsUnsignedLong(object);
+    if (*number == (unsigned long)-1 && PyErr_Occurred()) {
+        PyErr_Clear(); /* negative, or too large for the type */
+        return false;
+    }
+    return *number <= most;
+}
+
+/* inet_pton, which is also what the socket module tries first. A scope after '%' is not read. */
+static bool read_host(PyObject *object, int family, void *number) {
+    if (!PyUnicode_CheckExact(object) || !PyUnicode_IS_COMPACT_ASCII(object)) {
+        return false;
+    }
+    const char *text = (const char *)PyUnicode_1BYTE_DATA(object);
+    return strlen(text) == (size_t)PyUnicode_GET_LENGTH(object) &&
+           inet_pton(family, text, number) == 1;
+}
+
+static bool read_v4(CamAddress *address, PyObject *tuple) {
+    unsigned long port;
+    if (PyTuple_GET_SIZE(tuple) != 2 ||
+        !read_host(PyTuple_GET_ITEM(tuple, 0), AF_INET, &address->v4.sin_addr) ||
+        !read_number(PyTuple_GET_ITEM(tuple, 1), UINT16_MAX, &port)) {
+        return false;
+    }
+    address->v4.sin_family = AF_INET;
+    address->v4.sin_port = htons((uint16_t)port);
+    memset(address->v4.sin_zero, 0, sizeof(address->v4.sin_zero));
+    address->length = sizeof(address->v4);
+    return true;
+}
+
+static bool read_v6(CamAddress *address, PyObject *tuple) {
+    Py_ssize_t size = PyTuple_GET_SIZE(tuple);
+    unsigned long port, flow = 0, scope = 0;
+    if (size < 2 || size > 4 ||
+        !read_host(PyTuple_GET_ITEM(tuple, 0), AF_INET6, &address->v6.sin6_addr) ||
+        !read_number(PyTuple_GET_ITEM(tuple, 1), UINT16_MAX, &port) ||
+        (size > 2 && !read_number(PyTuple_GET_ITEM(tuple, 2), LARGEST_FLOW, &flow)) ||
+        (size > 3 && !read_number(PyTuple_GET_ITEM(tuple, 3), UINT32_MAX, &scope))) {
+        return false;
+    }
+    address->v6.sin6_family = AF_INET6;
+    address->v6.sin6_port = htons((uint16_t)port);
+    address->v6.sin6_flowinfo = htonl((uint32_t)flow);
+    address->v6.sin6_scope_id = (uint32_t)scope;
+    address->length = sizeof(address->v6);
+    return true;
+}
+
+static bool read_local(CamAddress *address, PyObject *object) {
+    const char *path;
+    size_t size;
+    if (PyBytes_CheckExact(object)) {
+        path = PyBytes_AS_STRING(object);
+        size = (size_t)PyBytes_GET_SIZE(object);
+    } else if (PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object)) {
+        path = (const char *)PyUnicode_1BYTE_DATA(object); /* in any encoding of file names */
+        size = (size_t)PyUnicode_GET_LENGTH(object);
+    } else {
+        return false;
+    }
+    bool is_abstract = size == 0 || path[0] == '\0';
+    if (size + (is_abstract ? 0 : 1) > sizeof(address->local.sun_path)) {
+        return false;
+    }
+    address->local.sun_family = AF_UNIX;
+    memcpy(address->local.sun_path, path, size);
+    if (!is_abstract) {
+        address->local.sun_path[size] = '\0';
+    }
+    address->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+    return true;
+}
+
+bool CamAddress_FromPython(CamAddress *address, int family, PyObject *object) {
+    switch (family) {
+    case AF_INET:
+        return PyTuple_CheckExact(object) && read_v4(address, object);
+    case AF_INET6:
+        return PyTuple_CheckExact(object) && read_v6(address, object);
+    case AF_UNIX:
+        return read_local(address, object);
+    default:
+        return false;
     }
 }

@@ -37,6 +37,12 @@ int CamAddress_Accept(CamAddress *far_end, int fd);
 /* True when CamAddress_ToPython knows the family. */
 bool CamAddress_IsKnownFamily(int family);
 
+/* Reads the plain form of what socket.sendto() takes for an address: numeric host and port (flow
+ * and scope, for IPv6) in a tuple, a Unix path as str or bytes. True when it was read. False, with
+ * no exception, for anything else: names to be resolved, other types, what is out of range. For
+ * those the socket module is asked, whose errors are the ones to be seen. */
+bool CamAddress_FromPython(CamAddress *address, int family, PyObject *object);
+
 /* What socket.getsockname() would return for it: (host, port), (host, port, flow, scope), a path
  * or an abstract name's bytes; None when the length is 0. New reference; NULL with an exception. */
 PyObject *CamAddress_ToPython(const CamAddress *address);

@@ -564,6 +564,8 @@ static void loop_free_memory(LoopObject *loop) {
     CamSpare_Clear(&loop->spare);
     PyMem_Free(loop->read_buffer);
     loop->read_buffer = NULL;
+    PyMem_RawFree(loop->datagram_buffers);
+    loop->datagram_buffers = NULL;
 }
 
 PyDoc_STRVAR(close_doc, "_close($self, /)\n--\n\nDrop what waits and give back the descriptors.");

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 typedef struct LoopObject LoopObject;
+typedef struct CamDatagramBuffers CamDatagramBuffers;
 
 /* Work done by C in the place of a handle. Runs on the loop's thread and may run user code.
  * 0, or -1 with an exception, which the loop treats as it does one out of a handle. */
@@ -109,6 +110,8 @@ struct LoopObject {
     PyObject *called_method;       /* borrowed, interned, or NULL: its method */
     unsigned long thread;          /* ident of the running thread; 0: not running */
     unsigned forks;                /* forks this process had behind it when it made the loop */
+    /* loop/datagram_read.c's, one block of PyMem_RawMalloc; NULL before the first datagram. */
+    CamDatagramBuffers *datagram_buffers;
     bool closed;
     bool stopping;
     bool debug;

@@ -3,8 +3,7 @@
 
 #include "compat.h"
 
-/* The context, or a copy when it is entered already, entered. NULL with an exception. */
-static PyObject *enter(PyObject *context) {
+PyObject *CamNotify_Enter(PyObject *context) {
     Py_INCREF(context);
     if (PyContext_Enter(context) == 0) {
         return context;
@@ -18,9 +17,20 @@ static PyObject *enter(PyObject *context) {
     return copy;
 }
 
+void CamNotify_Leave(PyObject *context) {
+    PyObject *pending = PyErr_GetRaisedException();
+    if (PyContext_Exit(context) < 0) {
+        PyErr_WriteUnraisable(context);
+    }
+    Py_DECREF(context);
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
 PyObject *CamNotify_Call(PyObject *context, PyObject *object, PyObject *name, PyObject *first,
                          PyObject *second) {
-    PyObject *entered = enter(context);
+    PyObject *entered = CamNotify_Enter(context);
     if (entered == NULL) {
         return NULL;
     }
@@ -41,6 +51,20 @@ PyObject *CamNotify_Call(PyObject *context, PyObject *object, PyObject *name, Py
     }
     Py_DECREF(object);
     Py_DECREF(entered);
+    return result;
+}
+
+PyObject *CamNotify_CallHere(PyObject *object, PyObject *name, PyObject *argument) {
+    PyObject *stack[] = {NULL, object, argument};
+    size_t count = argument ? 2 : 1;
+    Py_INCREF(object);
+    PyObject *result =
+        PyObject_VectorcallMethod(name, stack + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *exception = result ? NULL : PyErr_GetRaisedException();
+    Py_DECREF(object);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
     return result;
 }
 
@@ -101,4 +125,16 @@ void CamNotify_Log(cam_state *state, const char *level, PyObject *transport, con
     if (pending != NULL) {
         PyErr_SetRaisedException(pending);
     }
+}
+
+int CamNotify_WakeWaiter(LoopObject *loop, PyObject *waiter) {
+    PyObject *cancelled = PyObject_CallMethodNoArgs(waiter, loop->state->str_cancelled);
+    int is_cancelled = cancelled ? PyObject_IsTrue(cancelled) : -1;
+    Py_XDECREF(cancelled);
+    if (is_cancelled != 0) {
+        return is_cancelled < 0 ? -1 : 0;
+    }
+    PyObject *done = PyObject_CallMethodOneArg(waiter, loop->state->str_set_result, Py_None);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
 }

@@ -10,10 +10,21 @@
 
 #include "loop/loop.h"
 
+/* Enters a transport's context, or a copy of it when it is entered already. The context entered, a
+ * new reference for CamNotify_Leave; NULL with an exception. Runs no user code. */
+PyObject *CamNotify_Enter(PyObject *context);
+
+/* Leaves and releases what CamNotify_Enter gave. Keeps an exception that is set. */
+void CamNotify_Leave(PyObject *context);
+
 /* Calls object.name(first, second) in the context, or in a copy of it when it is entered already;
  * second, or both, may be NULL. New reference; NULL with an exception. */
 PyObject *CamNotify_Call(PyObject *context, PyObject *object, PyObject *name, PyObject *first,
                          PyObject *second);
+
+/* Calls object.name(argument or nothing) in the context that is current. New reference; NULL with
+ * an exception. */
+PyObject *CamNotify_CallHere(PyObject *object, PyObject *name, PyObject *argument);
 
 /* Calls object.name(argument or nothing) for its effect. Exceptions are reported as unraisable;
  * one that is set is kept. */
@@ -29,5 +40,8 @@ int CamNotify_Report(LoopObject *loop, PyObject *transport, PyObject *protocol,
  * "<transport>: text" and its traceback. Never fails; keeps an exception that is set. */
 void CamNotify_Log(cam_state *state, const char *level, PyObject *transport, const char *text,
                    PyObject *exception);
+
+/* A step: gives a future None, unless it is cancelled. */
+int CamNotify_WakeWaiter(LoopObject *loop, PyObject *waiter);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The stream transport as Python and as other C code (stream.h) see it: type and methods. */
+#include "loop/limits.h"
 #include "loop/stream_object.h"
 
 #include "compat.h"
@@ -11,11 +12,6 @@
 #include <string.h>
 #include <structmember.h>
 #include <unistd.h>
-
-enum {
-    HIGH_WATER = 64 * 1024, /* asyncio's defaults (transports._FlowControlMixin) */
-    LOW_WATER = HIGH_WATER / 4,
-};
 
 static PyObject *stream_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                             PyObject *Py_UNUSED(keywords)) {
@@ -344,38 +340,10 @@ PyDoc_STRVAR(set_limits_doc,
              "Set the unsent bytes above which writing is paused, and up to which it is resumed.");
 
 static PyObject *stream_set_limits(PyObject *self, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"high", "low", NULL};
     StreamObject *stream = (StreamObject *)self;
-    PyObject *high_object = Py_None, *low_object = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO:set_write_buffer_limits", names,
-                                     &high_object, &low_object)) {
+    if (cam_limits_read(args, keywords, &stream->high_water, &stream->low_water) < 0) {
         return NULL;
     }
-    /* Cut to what fits: more than can be held is as good as no limit. */
-    Py_ssize_t low = low_object != Py_None ? PyNumber_AsSsize_t(low_object, NULL) : 0;
-    if (low == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_ssize_t high;
-    if (high_object != Py_None) {
-        high = PyNumber_AsSsize_t(high_object, NULL);
-        if (high == -1 && PyErr_Occurred()) {
-            return NULL;
-        }
-    } else if (low_object == Py_None) {
-        high = CAM_STREAM_HIGH_WATER;
-    } else {
-        high = low > PY_SSIZE_T_MAX / 4 ? PY_SSIZE_T_MAX : 4 * low;
-    }
-    if (low_object == Py_None) {
-        low = high / 4;
-    }
-    if (high < low || low < 0) {
-        return PyErr_Format(PyExc_ValueError, "high (%zd) must be >= low (%zd) must be >= 0", high,
-                            low);
-    }
-    stream->high_water = (size_t)high;
-    stream->low_water = (size_t)low;
     if (stream->loop != NULL) {
         RETURN_STATUS(cam_stream_maybe_pause(stream));
     }

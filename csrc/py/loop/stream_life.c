@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The stream transport's life, from its first step to connection_lost, and its errors. */
+#include "loop/limits.h"
 #include "loop/reader.h"
 #include "loop/stream_object.h"
 
@@ -278,18 +279,6 @@ static int step_start_reading(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     return cam_stream_read_on(stream);
 }
 
-static int step_wake_waiter(LoopObject *loop, PyObject *waiter) {
-    PyObject *cancelled = PyObject_CallMethodNoArgs(waiter, loop->state->str_cancelled);
-    int is_cancelled = cancelled ? PyObject_IsTrue(cancelled) : -1;
-    Py_XDECREF(cancelled);
-    if (is_cancelled != 0) {
-        return is_cancelled < 0 ? -1 : 0;
-    }
-    PyObject *done = PyObject_CallMethodOneArg(waiter, loop->state->str_set_result, Py_None);
-    Py_XDECREF(done);
-    return done ? 0 : -1;
-}
-
 int cam_stream_set_protocol(StreamObject *stream, PyObject *protocol) {
     const CamProtocolTable *native = CamProtocol_TableOf(stream->state, protocol);
     int buffered = 0;
@@ -332,8 +321,8 @@ int cam_stream_begin(StreamObject *stream, LoopObject *loop, PyObject *protocol,
     stream->io.writable = cam_stream_writable;
     stream->flush.owner = self;
     stream->flush.flush = cam_stream_flush;
-    stream->high_water = CAM_STREAM_HIGH_WATER;
-    stream->low_water = CAM_STREAM_HIGH_WATER / 4;
+    stream->high_water = CAM_HIGH_WATER;
+    stream->low_water = CAM_HIGH_WATER / 4;
     if (server != NULL) {
         PyObject *stack[] = {NULL, server, server_argument(stream)};
         size_t count = stack[2] ? 2 : 1;
@@ -351,7 +340,7 @@ int cam_stream_begin(StreamObject *stream, LoopObject *loop, PyObject *protocol,
     }
     if (CamLoop_Enqueue(loop, step_connection_made, self) < 0 ||
         CamLoop_Enqueue(loop, step_start_reading, self) < 0 ||
-        (waiter != NULL && CamLoop_Enqueue(loop, step_wake_waiter, waiter) < 0)) {
+        (waiter != NULL && CamLoop_Enqueue(loop, CamNotify_WakeWaiter, waiter) < 0)) {
         return -1;
     }
     return 0;

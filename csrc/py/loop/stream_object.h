@@ -31,9 +31,6 @@
  * which is an asyncio.Transport. Its instances carry five slots. */
 enum { CAM_STREAM_BASE_SLOTS = 5 };
 
-/* asyncio's default (transports._FlowControlMixin); the low-water mark is a quarter of it. */
-enum { CAM_STREAM_HIGH_WATER = 64 * 1024 };
-
 typedef struct StreamObject {
     PyObject_HEAD
     PyObject *base_slots[CAM_STREAM_BASE_SLOTS]; /* asyncio's, unused: our attributes hide them */

@@ -315,14 +315,21 @@ static PyObject **side_of(CamWatch *watch, uint32_t side) {
     return side == CAM_POLL_IN ? &watch->reader : &watch->writer;
 }
 
-/* Refuses a descriptor that belongs to a live transport, as asyncio does. */
-static int check_not_transport(LoopObject *loop, int fd) {
+/* Refuses a descriptor that belongs to a live transport, as asyncio does; `file` is what it was
+ * given as, or NULL for its number. */
+static int check_not_transport(LoopObject *loop, int fd, PyObject *file) {
     CamWatch *watch = watch_find(loop, fd);
     if (watch == NULL || watch->io == NULL) {
         return 0;
     }
-    PyErr_Format(PyExc_RuntimeError, "File descriptor %d is used by transport %R", fd,
-                 watch->io->owner);
+    PyObject *owner = Py_NewRef(watch->io->owner);
+    PyObject *shown = file ? Py_NewRef(file) : PyLong_FromLong(fd);
+    if (shown != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "File descriptor %R is used by transport %R", shown,
+                     owner);
+        Py_DECREF(shown);
+    }
+    Py_DECREF(owner);
     return -1;
 }
 
@@ -333,7 +340,7 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(args[0]);
-    if (fd < 0 || check_not_transport(loop, fd) < 0) {
+    if (fd < 0 || check_not_transport(loop, fd, args[0]) < 0) {
         return NULL;
     }
     HandleObject *handle = CamHandle_New(loop, args[1], args + 2, nargs - 2, context);
@@ -433,7 +440,7 @@ static int watch_for_wait(LoopObject *loop, CamWatch *watch, int fd, uint32_t si
 
 int CamWatch_Wait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side, PyObject *sock,
                   bool drained) {
-    if (CamLoop_CheckUsable(loop) < 0 || check_not_transport(loop, fd) < 0) {
+    if (CamLoop_CheckUsable(loop) < 0 || check_not_transport(loop, fd, NULL) < 0) {
         return -1;
     }
     if (fd < 0) {
@@ -547,7 +554,7 @@ static PyObject *watch_remove_checked(LoopObject *loop, const char *name, PyObje
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(args[0]);
-    if (fd < 0 || check_not_transport(loop, fd) < 0) {
+    if (fd < 0 || check_not_transport(loop, fd, args[0]) < 0) {
         return NULL;
     }
     return watch_remove(loop, args[0], side);
@@ -583,7 +590,7 @@ static PyObject *loop_private_remove_writer(PyObject *self, PyObject *file) {
 
 static PyObject *loop_ensure_fd_no_transport(PyObject *self, PyObject *file) {
     int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0 || check_not_transport((LoopObject *)self, fd) < 0) {
+    if (fd < 0 || check_not_transport((LoopObject *)self, fd, file) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

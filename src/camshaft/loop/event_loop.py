@@ -3,7 +3,7 @@
 
 ``_core.Loop`` (csrc/py/loop) schedules, polls and moves bytes. What happens once per connection
 made by hand, per server or per loop (``create_connection``, ``create_server``, TLS, subprocesses,
-datagrams, executors) is inherited from the running Python's asyncio, whose ownership rules are
+executors) is inherited from the running Python's asyncio, whose ownership rules are
 public and tested; the few methods here join the two halves.
 """
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple
 from camshaft import _core
 from camshaft.loop.signals import SignalHandling
 from camshaft.loop.sockets import SocketCalls
-from camshaft.loop.transport import StreamTransport
+from camshaft.loop.transport import DatagramTransport, StreamTransport
 
 if TYPE_CHECKING:
     import socket
@@ -67,7 +67,7 @@ _CONNECTION_KEYWORDS = inspect.signature(
 
 
 class _Watched:
-    """What asyncio's pipe and datagram transports ask of a selector, for their repr()."""
+    """What asyncio's pipe transports ask of a selector, for their repr()."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = weakref.ref(loop)
@@ -295,6 +295,17 @@ class EventLoop(SocketCalls, _core.Loop, SignalHandling, _PythonHalf):
         StreamTransport(self, rawsock, ssl_protocol, None, extra, server)
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     async def _sendfile_native(
         self, transport: StreamTransport, file: Any, offset: int, count: int | None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The stream transport, ``_core.Stream``: an ``asyncio.Transport`` written in C."""
+"""The transports written in C: asyncio's classes of them are among their bases."""
 
+from camshaft._core import Datagram as DatagramTransport
 from camshaft._core import Stream as StreamTransport
 
-__all__ = ["StreamTransport"]
+__all__ = ["DatagramTransport", "StreamTransport"]
