@@ -26,12 +26,13 @@ enum {
 
 typedef struct cam_poll_event {
     uint64_t token;
-    uint32_t ready; /* CAM_POLL_*; an error or hang-up is reported as both */
+    uint32_t ready; /* CAM_POLL_*; an error or hang-up is reported as both; only what is also in
+                     * the interest is to be relied upon, and each direction may have an event */
 } cam_poll_event;
 
 typedef struct cam_poll {
     int fd;      /* owned; -1 when closed */
-    int wake_fd; /* owned; -1 when closed */
+    int wake_fd; /* owned; -1 when closed, or where the wake-up needs none */
 } cam_poll;
 
 /* 0, or negative errno with nothing held. */
