@@ -21,6 +21,7 @@
 #include "state.h"
 #include "protocol.h"
 #include "loop/address.h"
+#include "loop/inbox.h"
 #include "loop/loop.h"
 #include "loop/notify.h"
 #include "loop/outbox.h"
@@ -51,7 +52,7 @@ typedef struct StreamObject {
     CamOutbox outbox;
     size_t high_water;
     size_t low_water;
-    size_t bulk_size; /* bytes to read straight into a bytes object; 0: the hot buffer */
+    CamInbox inbox;
     CamAddress near_end;
     CamAddress far_end;
     int shown_fd;     /* the descriptor's number, also after it was closed */
