@@ -198,8 +198,14 @@ class ProcessTransport(asyncio.SubprocessTransport):
                 pipe.attach(self._protocol)
 
     def _give_up(self) -> None:
-        """Undo the start of a child that could not be begun with."""
+        """Undo the start of a child that could not be begun with.
+
+        A protocol that has not been told of a connection is not told of its end either.
+        """
         proc = self._proc
+        if self._pending is not None:
+            self._pending = None
+            self._protocol = asyncio.SubprocessProtocol()
         for fd, file in enumerate((proc.stdin, proc.stdout, proc.stderr)):
             if file is not None and (fd not in self._pipes or self._pipes[fd].pipe is None):
                 self._pipes.pop(fd, None)
