@@ -27,13 +27,13 @@ enum {
 /* read(2), which is recv(2) on a socket. Runs no user code. */
 Py_ssize_t cam_inbox_read(int fd, void *buffer, size_t size);
 
-/* A bytes object of what there is, to be given back by CamSpare_Done; NULL with the answer in *size.
- * Runs no user code. */
+/* A bytes object of what there is, to be given back by CamSpare_Done; NULL with the answer in
+ * *size. Runs no user code. */
 PyObject *cam_inbox_bytes(CamInbox *inbox, LoopObject *loop, int fd, Py_ssize_t *size);
 
 /* Feeds what there is to an asyncio.StreamReader (see reader.h). Where Python has to do that, the
- * bytes are in *left (for CamSpare_Done) instead; *left may be NULL with CAM_INBOX_FAILED alone. Runs
- * what CamReader_Feed may run. */
+ * bytes are in *left (for CamSpare_Done) instead; *left may be NULL with CAM_INBOX_FAILED alone.
+ * Runs what CamReader_Feed may run. */
 Py_ssize_t cam_inbox_feed(CamInbox *inbox, LoopObject *loop, int fd, PyObject *reader,
                           PyObject **left);
 
