@@ -104,7 +104,8 @@ def test_only_files_that_can_be_waited_for(loop, tmp_path):
             with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
                 await loop.connect_read_pipe(Recorder, file)
             with pytest.raises(
-                ValueError, match="^Pipe transport is only for pipes, sockets and character devices"
+                ValueError,
+                match=r"^Pipe transport is only for pipes, sockets and character devices",
             ):
                 await loop.connect_write_pipe(Recorder, file)
             assert file.read() == b"text"  # still the caller's
