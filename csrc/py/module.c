@@ -48,8 +48,7 @@ static int module_exec(PyObject *module) {
         cam_listener_exec(module, state) < 0 || cam_reader_exec(state) < 0 ||
         cam_connect_exec(module, state) < 0 || cam_readiness_exec(module, state) < 0 ||
         cam_sock_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
-        cam_read_pipe_exec(module, state) < 0 || cam_write_pipe_exec(module, state) < 0 ||
-        cam_process_pipe_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0) {
+        cam_asgi_exec(module, state) < 0) {
         return -1;
     }
     return 0;

@@ -60,13 +60,6 @@
     X(set_exception)                                                                               \
     X(_attach)                                                                                     \
     X(_detach)                                                                                     \
-    /* loop/pipe*.c, loop/process_pipe.c */                                                        \
-    X(pipe)                                                                                        \
-    X(pipe_data_received)                                                                          \
-    X(_pipe_data_received)                                                                         \
-    X(_pipe_connection_lost)                                                                       \
-    X(stdout)                                                                                      \
-    X(stderr)                                                                                      \
     /* loop/reader.c */                                                                            \
     X(feed_data)                                                                                   \
     X(pause_reading)                                                                               \
@@ -137,13 +130,7 @@
     X(sock_family)                                                                                 \
     X(check_ssl_socket)                                                                            \
     /* loop/datagram.c */                                                                          \
-    X(datagram_type)                                                                               \
-    X(process_protocol_type)                                                                       \
-    X(process_data_received)                                                                       \
-    /* loop/pipe*.c, loop/process_pipe.c */                                                        \
-    X(read_pipe_type)                                                                              \
-    X(write_pipe_type)                                                                             \
-    X(process_pipe_type)
+    X(datagram_type)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -170,9 +157,6 @@ int cam_connect_exec(PyObject *module, cam_state *state);
 int cam_readiness_exec(PyObject *module, cam_state *state);
 int cam_sock_exec(PyObject *module, cam_state *state);
 int cam_datagram_exec(PyObject *module, cam_state *state);
-int cam_read_pipe_exec(PyObject *module, cam_state *state);
-int cam_write_pipe_exec(PyObject *module, cam_state *state);
-int cam_process_pipe_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

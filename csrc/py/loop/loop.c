@@ -515,6 +515,13 @@ static PyObject *loop_check_closed(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(get_backend_id_doc, "_get_backend_id($self, /)\n--\n\n"
+                                 "The poller's descriptor, -1 once closed; a name of uvloop's.");
+
+static PyObject *loop_get_backend_id(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    return PyLong_FromLong(((LoopObject *)self)->poll.fd);
+}
+
 PyDoc_STRVAR(run_doc, "_run($self, /)\n--\n\nRun turns until stop(); no set-up, no clean-up.");
 
 static PyObject *loop_run(PyObject *self, PyObject *Py_UNUSED(ignored)) {
@@ -775,6 +782,7 @@ static PyMethodDef loop_methods[] = {
     {"get_debug", loop_get_debug, METH_NOARGS,
      "get_debug($self, /)\n--\n\nTrue in asyncio's debug mode."},
     {"_check_closed", loop_check_closed, METH_NOARGS, check_closed_doc},
+    {"_get_backend_id", loop_get_backend_id, METH_NOARGS, get_backend_id_doc},
     {"_run", loop_run, METH_NOARGS, run_doc},
     {"_close", loop_close, METH_NOARGS, close_doc},
     {"_adopt_methods", loop_adopt_methods, METH_CLASS | METH_NOARGS, adopt_methods_doc},

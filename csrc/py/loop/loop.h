@@ -172,9 +172,6 @@ bool CamLoop_IsForeign(LoopObject *loop);
  * until CamLoop_UnwatchIo. 0, or -1 with an exception. */
 int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest);
 
-/* True when the number is somebody's: add_reader's, add_writer's or a transport's in C. */
-bool CamLoop_IsWatched(LoopObject *loop, int fd);
-
 /* Stops watching and gives the number up; never fails, no user code. Safe on one not watched. */
 void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);
 

@@ -480,6 +480,14 @@ static PyObject *stream_get_low_water(PyObject *self, void *Py_UNUSED(closure)) 
     return PyLong_FromSize_t(((StreamObject *)self)->low_water);
 }
 
+static PyObject *stream_get_closing(PyObject *self, void *Py_UNUSED(closure)) {
+    return PyBool_FromLong(((StreamObject *)self)->closing);
+}
+
+static PyObject *stream_get_paused(PyObject *self, void *Py_UNUSED(closure)) {
+    return PyBool_FromLong(((StreamObject *)self)->paused);
+}
+
 static PyObject *stream_get_protocol_paused(PyObject *self, void *Py_UNUSED(closure)) {
     return PyBool_FromLong(((StreamObject *)self)->protocol_paused);
 }
@@ -501,10 +509,12 @@ static PyObject *get_true(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure)) {
 }
 
 static PyGetSetDef stream_getset[] = {
+    {"_closing", stream_get_closing, NULL, NULL, NULL},
     {"_extra", stream_get_extra, NULL, NULL, NULL},
     {"_high_water", stream_get_high_water, NULL, NULL, NULL},
     {"_low_water", stream_get_low_water, NULL, NULL, NULL},
     {"_loop", stream_get_loop, NULL, NULL, NULL},
+    {"_paused", stream_get_paused, NULL, NULL, NULL},
     {"_protocol", stream_get_protocol_attribute, NULL, NULL, NULL},
     {"_server", stream_get_server, NULL, NULL, NULL},
     {"_sock", stream_get_sock, NULL, NULL, NULL},

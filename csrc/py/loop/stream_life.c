@@ -279,14 +279,22 @@ static int step_start_reading(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     return cam_stream_read_on(stream);
 }
 
+/* Whether it is read into a buffer of its own: an asyncio.BufferedProtocol or, as uvloop has it,
+ * any that could not be called otherwise. 1 or 0, or -1 with an exception. May run user code. */
+static int is_buffered(cam_state *state, PyObject *protocol) {
+    int buffered = PyObject_IsInstance(protocol, state->buffered_protocol);
+    if (buffered == 0 && !PyObject_HasAttr(protocol, state->str_data_received)) {
+        buffered = PyObject_HasAttr(protocol, state->str_get_buffer) &&
+                   PyObject_HasAttr(protocol, state->str_buffer_updated);
+    }
+    return buffered;
+}
+
 int cam_stream_set_protocol(StreamObject *stream, PyObject *protocol) {
     const CamProtocolTable *native = CamProtocol_TableOf(stream->state, protocol);
-    int buffered = 0;
-    if (native == NULL) {
-        buffered = PyObject_IsInstance(protocol, stream->state->buffered_protocol);
-        if (buffered < 0) {
-            return -1;
-        }
+    int buffered = native == NULL ? is_buffered(stream->state, protocol) : 0;
+    if (buffered < 0) {
+        return -1;
     }
     stream->native = native;
     stream->buffered = buffered;

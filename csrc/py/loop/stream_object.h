@@ -21,7 +21,6 @@
 #include "state.h"
 #include "protocol.h"
 #include "loop/address.h"
-#include "loop/inbox.h"
 #include "loop/loop.h"
 #include "loop/notify.h"
 #include "loop/outbox.h"
@@ -52,13 +51,13 @@ typedef struct StreamObject {
     CamOutbox outbox;
     size_t high_water;
     size_t low_water;
-    CamInbox inbox;
+    size_t bulk_size; /* bytes to read straight into a bytes object; 0: the hot buffer */
     CamAddress near_end;
     CamAddress far_end;
     int shown_fd;     /* the descriptor's number, also after it was closed */
     int reason_errno; /* connection_lost's OSError, when reason is NULL and this is not 0 */
     unsigned lost;    /* not 0 once connection_lost is queued; counts writes after that */
-    bool buffered;    /* the protocol is an asyncio.BufferedProtocol */
+    bool buffered;    /* the protocol gives the buffer that is read into */
     bool fed;         /* the protocol is asyncio's for a StreamReader: see reader.h */
     bool closing;
     bool paused;

@@ -118,9 +118,10 @@ static int tell_protocol(StreamObject *stream, bool pause) {
         status = pause ? stream->native->pause_writing(protocol)
                        : stream->native->resume_writing(protocol);
     } else {
-        /* Pausing runs in the context of whoever wrote, as in asyncio. */
-        PyObject *result = pause ? PyObject_CallMethodNoArgs(protocol, state->str_pause_writing)
-                                 : cam_stream_call(stream, state->str_resume_writing, NULL);
+        /* In the stream's context, as every call of a protocol; in asyncio, pause_writing() has
+         * that of whoever wrote. */
+        PyObject *result = cam_stream_call(
+            stream, pause ? state->str_pause_writing : state->str_resume_writing, NULL);
         status = result ? 0 : -1;
         Py_XDECREF(result);
     }

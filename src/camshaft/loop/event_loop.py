@@ -21,10 +21,10 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
-from camshaft.loop.process import Processes
 from camshaft.loop.signals import SignalHandling
 from camshaft.loop.sockets import SocketCalls
 from camshaft.loop.transport import DatagramTransport, StreamTransport
+from camshaft.loop.unix_server import UnixServerMixin
 
 if TYPE_CHECKING:
     import socket
@@ -85,7 +85,7 @@ class _Watched:
         """Nothing to close: the poller is the loop's own."""
 
 
-class EventLoop(SocketCalls, _core.Loop, Processes, SignalHandling, _PythonHalf):
+class EventLoop(SocketCalls, _core.Loop, SignalHandling, UnixServerMixin, _PythonHalf):
     """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
 
     Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
@@ -103,7 +103,7 @@ class EventLoop(SocketCalls, _core.Loop, Processes, SignalHandling, _PythonHalf)
         self._signal_handlers: dict[int, events.Handle] = {}
         self._unix_server_sockets: dict[Any, Any] = {}
         if sys.version_info >= (3, 14):
-            # asyncio's, which process.py asks only where it is without pidfds.
+            # How subprocesses are waited for, now that asyncio's policies no longer tell.
             watcher = (
                 "_PidfdChildWatcher" if _unix_events.can_use_pidfd() else "_ThreadedChildWatcher"
             )
