@@ -1,174 +1,162 @@
 # SPDX-License-Identifier: MIT
-"""Run CPython's asyncio tests on our loop and on asyncio's and compare: ``python -m tests.peers``.
+"""Run other projects' suites on our loop and compare: ``python -m tests.peers [SUITE...]``.
 
-Arguments name suites (all without any). A test fails when its outcome on our loop differs from
-asyncio's in the same run, unless suites.EXCLUDED gives a reason; a difference is looked at twice,
-in a fresh process, as some of these tests depend on the machine's load. Exit status 1 for
-differences, 2 when this Python has no such tests.
+Arguments name suites or groups of them; without any, those that CI runs (cpython, uvloop). A test
+fails when its outcome on our loop is neither what asyncio's loop comes to in the same run (uvloop's
+suite: passed) nor what expected/ allows with a reason. A difference is looked at twice, alone, as
+some of these tests depend on the machine's load. Exit status 1 for differences, 2 when something
+needed is missing.
+
+  --loop asyncio     run asyncio's loop in our place, to see what the suite says of it
+  --list FILE        write every test's outcome to FILE
 """
 
-import importlib.util
-import json
-import os
-import subprocess
+import argparse
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from tests import interrupts
+from tests.peers import cpython, stage
+from tests.peers.outcomes import Expected, Outcomes, differences
+from tests.peers.suites import SUITES, Suite, run_suite
 
-LIMIT = 240.0
-"""Seconds for one suite on one loop."""
-
-LOOPS = ("camshaft", "asyncio")
-
-HUNG = "hung"
-
-Outcomes = dict[str, tuple[str, str]]
+GROUPS = {
+    "cpython": cpython.names() if cpython.exists() else [],
+    "ci": ["cpython", "uvloop"],
+    "long": ["cpython", "uvloop", "asyncpg", "aiosqlite", "anyio", "uvicorn", "aiohttp"],
+}
 
 
-def run_suite(loop: str, name: str, only: tuple[str, ...] = ()) -> tuple[Outcomes, float, str]:
-    """(outcome and details by test id, seconds, end of the output) of a suite in a process."""
-    begin = time.monotonic()
-    command = [sys.executable, "-W", "default", "-m", "tests.peers.worker", loop, name, *only]
-    # Files rather than pipes: children that a test leaves behind cannot keep them open.
-    with tempfile.TemporaryFile() as results, tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=results, stderr=output, start_new_session=True
-        )
-        hung = False
-        try:
-            process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            hung = True
-            process.kill()
-            process.wait()
-        results.seek(0)
-        output.seek(0)
-        lines = results.read().decode().splitlines()
-        text = output.read().decode(errors="replace")[-4000:]
-    outcomes: Outcomes = {}
-    started = None
-    ended = False
-    for line in lines:
-        what, *rest = json.loads(line)
-        if what == "start":
-            started = rest[0]
-        elif what == "end":
-            ended = True
+def chosen(names: list[str]) -> list[Suite]:
+    """The suites that names of suites and groups stand for; SystemExit(2) for an unknown one."""
+    found: dict[str, Suite] = {}
+    for name in names:
+        if name in GROUPS:
+            found.update((suite.name, suite) for suite in chosen(GROUPS[name]))
+        elif name in SUITES:
+            found[name] = SUITES[name]
         else:
-            outcomes[rest[0]] = (what, rest[1])
-            started = None
-    if not ended:
-        reason = HUNG if hung else f"the process ended with {process.returncode}"
-        outcomes[started or f"{name} (whole suite)"] = ("failed", f"{reason}\n{text}")
-    return outcomes, time.monotonic() - begin, text
+            print(f"no suite {name!r}; there are: {' '.join([*GROUPS, *SUITES])}", file=sys.stderr)
+            raise SystemExit(2)
+    return list(found.values())
 
 
-def short(identity: str) -> str:
-    """A test's id without what all ids begin with."""
-    return identity.removeprefix("test.test_asyncio.").removeprefix("peers.")
+class Result:
+    """What one suite came to."""
+
+    def __init__(self, suite: Suite, loop: str) -> None:
+        begin = time.monotonic()
+        self.suite = suite
+        self.expected = Expected.of(suite.group)
+        self.ours = run_suite(suite, loop)
+        self.theirs: Outcomes | None = run_suite(suite, "asyncio") if suite.compared else None
+        found = differences(self.ours, self.theirs, self.expected)
+        self.second_tries = 0
+        again = [identity for identity in found if identity in self.ours]
+        # Fifty that differ are no accident of timing.
+        if again and len(again) <= 50:
+            fresh = run_suite(suite, loop, tuple(again))
+            if self.theirs is not None:
+                # asyncio, too, may have had bad luck the first time.
+                self.theirs.update(run_suite(suite, "asyncio", tuple(again)))
+            for identity in again:
+                self.ours[identity] = fresh.get(identity, self.ours[identity])
+            still = differences(self.ours, self.theirs, self.expected)
+            self.second_tries = len(found) - len(still)
+            found = still
+        self.failures = found
+        self.seconds = time.monotonic() - begin
+
+    def counts(self) -> dict[str, int]:
+        """Numbers for the table, by the heads of its columns."""
+        outcomes = [outcome for outcome, _ in self.ours.values()]
+        return {
+            "tests": len(outcomes),
+            "passed": sum(outcome in ("passed", "expected failure") for outcome in outcomes),
+            "skipped": outcomes.count("skipped"),
+            "excluded": sum(
+                outcome == "failed" and self.expected.reason(identity, outcome) is not None
+                for identity, (outcome, _) in self.ours.items()
+            ),
+            "fails on both": sum(
+                outcome == "failed"
+                and identity not in self.failures
+                and self.expected.reason(identity, outcome) is None
+                for identity, (outcome, _) in self.ours.items()
+            ),
+            "different": len(self.failures),
+            "2nd try": self.second_tries,
+        }
 
 
-def differences(ours: Outcomes, theirs: Outcomes) -> dict[str, str]:
-    """What differs to our disadvantage, by test id, each with its details."""
-    found = {}
-    for identity, (expected, details) in theirs.items():
-        outcome, text = ours.get(identity, ("not run", ""))
-        if outcome != expected and expected != "failed":
-            found[identity] = f"{expected} on asyncio ({details}), here {outcome}:\n{text}"
-    for identity, (outcome, text) in ours.items():
-        if identity not in theirs and outcome == "failed":
-            found[identity] = f"not run on asyncio, here {outcome}:\n{text}"
-    return found
-
-
-def is_excluded(identity: str) -> bool:
-    from tests.peers.suites import EXCLUDED
-
-    return any(identity.endswith(name) for name in EXCLUDED)
+def print_table(results: list[Result]) -> None:
+    """One line a suite, and the reasons of what is excluded."""
+    heads = list(results[0].counts())
+    width = max(14, *(len(head) + 2 for head in heads))
+    print("\n" + "suite".ljust(26) + "".join(head.rjust(width) for head in heads) + "   seconds")
+    for result in results:
+        counts = "".join(str(count).rjust(width) for count in result.counts().values())
+        print(result.suite.name.ljust(26) + counts + f"{result.seconds:10.1f}")
+    print("\nexcluded:")
+    for result in results:
+        for identity, (outcome, _) in result.ours.items():
+            reason = result.expected.reason(identity, outcome)
+            if reason is not None:
+                print(f"  {identity}: {outcome}: {reason}")
 
 
 def main() -> int:
     interrupts.restore()
-    if importlib.util.find_spec("test") is None or (
-        importlib.util.find_spec("test.test_asyncio") is None
-    ):
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.peers", description=(__doc__ or "").partition("\n\n")[2]
+    )
+    parser.add_argument("suites", nargs="*", default=["ci"], metavar="SUITE")
+    parser.add_argument("--loop", choices=["camshaft", "asyncio"], default="camshaft")
+    parser.add_argument("--list", metavar="FILE")
+    options = parser.parse_args()
+    suites = chosen(options.suites)
+    version = sys.version.split()[0]
+    if not cpython.exists():
+        short = ".".join(version.split(".")[:2])
         print(
             f"{sys.executable} has no test.test_asyncio; Debian keeps it in "
-            f"libpython{version}-testsuite",
+            f"libpython{short}-testsuite",
             file=sys.stderr,
         )
-        return 2
-    from tests.peers.suites import EXCLUDED, names
-
-    known = names()
-    chosen = sys.argv[1:] or known
-    for name in chosen:
-        if name not in known:
-            print(f"no suite {name!r}; there are: {' '.join(known)}", file=sys.stderr)
+        if not suites or "cpython" in options.suites:
             return 2
-    version = sys.version.split()[0]
-    print(f"CPython {version}'s asyncio tests on camshaft and on asyncio")
+    pinned = [f"{s.distribution} {stage.pinned(s.distribution)}" for s in suites if s.distribution]
+    print(
+        f"CPython {version}: {', '.join([*options.suites, *pinned])}; on {options.loop}", flush=True
+    )
 
-    failures: dict[str, str] = {}
-    rows = []
-    with ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2))) as pool:
-        running = {(n, loop): pool.submit(run_suite, loop, n) for n in chosen for loop in LOOPS}
-        for name in chosen:
-            ours, seconds, _ = running[name, "camshaft"].result()
-            theirs, _, _ = running[name, "asyncio"].result()
-            found = differences(ours, theirs)
-            excluded = {identity for identity in found if is_excluded(identity)}
-            suspects = [
-                identity
-                for identity in found
-                if identity not in excluded
-                and identity in theirs
-                and not ours.get(identity, ("", ""))[1].startswith(HUNG)
-            ]
-            again = 0
-            if suspects:
-                second, _, _ = run_suite("camshaft", name, tuple(suspects))
-                fresh = {
-                    identity: second.get(identity, ours.get(identity)) for identity in suspects
-                }
-                still = differences(fresh, {identity: theirs[identity] for identity in suspects})
-                for identity in suspects:
-                    if identity in still:
-                        found[identity] = still[identity]
-                    else:
-                        again += 1
-                        ours[identity] = theirs[identity]
-                        del found[identity]
-            bad = {key: text for key, text in found.items() if key not in excluded}
-            failures.update(bad)
-            passed = sum(outcome == "passed" for outcome, _ in ours.values())
-            skipped = sum(outcome == "skipped" for outcome, _ in ours.values())
-            both = sum(
-                outcome == "failed" and theirs.get(identity, ("",))[0] == "failed"
-                for identity, (outcome, _) in ours.items()
-            )
-            rows.append((name, passed, len(bad), skipped, len(excluded), both, again))
-            print(f"  {name}: {passed} passed, {len(bad)} failed, {seconds:.1f} s", flush=True)
+    results = []
+    for suite in suites:
+        result = Result(suite, options.loop)
+        results.append(result)
+        counts = ", ".join(f"{count} {head}" for head, count in result.counts().items() if count)
+        print(f"  {suite.name}: {counts}, {result.seconds:.1f} s", flush=True)
 
-    for identity, text in failures.items():
-        print(f"\n---- {short(identity)}\n{text.rstrip()}")
-    heads = ("passed", "failed", "skipped", "excluded", "fails on both", "2nd try")
-    print("\n" + "suite".ljust(26) + "".join(head.rjust(15) for head in heads))
-    for name, *counts in rows:
-        print(name.ljust(26) + "".join(str(count).rjust(15) for count in counts))
-    print("\nexcluded:")
-    for name, reason in EXCLUDED.items():
-        print(f"  {name}: {reason}")
+    failures = {
+        f"{result.suite.name}: {identity}": text
+        for result in results
+        for identity, text in result.failures.items()
+    }
+    for name, text in failures.items():
+        print(f"\n---- {name}\n{text.rstrip()}")
+    if options.list:
+        with open(options.list, "w") as listing:
+            for result in results:
+                for identity, (outcome, _) in sorted(result.ours.items()):
+                    theirs = result.theirs and result.theirs.get(identity, ("not run", ""))[0]
+                    print(result.suite.name, outcome, theirs or "-", identity, file=listing)
+    print_table(results)
     if failures:
-        print("\nfailed:")
-        for identity in failures:
-            print(f"  {short(identity)}")
-    passed = sum(row[1] for row in rows)
-    print(f"\n{passed} passed, {len(failures)} failed")
+        print("\ndifferent:")
+        for name in failures:
+            print(f"  {name}")
+    passed = sum(result.counts()["passed"] for result in results)
+    print(f"\n{passed} passed, {len(failures)} failed (different from what is expected)")
     return 1 if failures else 0
 
 

@@ -1,106 +1,144 @@
 # SPDX-License-Identifier: MIT
-"""What is run: CPython's loop-generic test mixins, its modules, and the tests left out.
+"""The suites there are, and how one is run on one loop."""
 
-A *mixin* asks for a loop by a method, which an adapter class made here overrides. A *module*
-makes its loops by asyncio.new_event_loop() or asyncio.run(), which are replaced in the process
-that runs it.
-"""
-
-import asyncio
-import importlib
-import importlib.util
-import unittest
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
-PACKAGE = "test.test_asyncio"
+from tests.peers import cpython, stage
+from tests.peers.outcomes import Outcomes
+
+JOBS = 4
+"""Tests run at once: most of them wait."""
+
+LIMIT = 60.0
+"""Seconds for one test."""
 
 
 @dataclass(frozen=True)
-class Mixin:
-    """An adapter to be made: `bases` of `module` with `method` giving the loop."""
+class Suite:
+    """One suite. `compared`: asyncio's outcome in the same run is what is expected."""
 
-    module: str
-    bases: tuple[str, ...]
-    method: str
+    name: str
+    group: str
+    compared: bool = True
+    distribution: str | None = None
+    """The package whose source distribution it is."""
+    tests: str = "tests"
+    """The directory of the tests in it."""
+    pytest: tuple[str, ...] | None = None
+    """Arguments for pytest, if only that can run it."""
+    jobs: int = JOBS
+    limit: float = LIMIT
 
 
-MIXINS = {
-    "EventLoop": Mixin(
-        "test_events",
-        ("UnixEventLoopTestsMixin|EventLoopTestsMixin", "SubprocessTestsMixin"),
-        "create_event_loop",
-    ),
-    "LowLevelSockets": Mixin("test_sock_lowlevel", ("BaseSockTestsMixin",), "create_event_loop"),
-    "Sendfile": Mixin("test_sendfile", ("SendfileTestsBase",), "create_event_loop"),
-    "StartServer": Mixin("test_server", ("BaseStartServer",), "new_loop"),
-    "BufferedProtocol": Mixin("test_buffered_proto", ("BaseTestBufferedProtocol",), "new_loop"),
-    "StartTLS": Mixin("test_sslproto", ("BaseStartTLS",), "new_loop"),
+SUITES = {name: Suite(name, "cpython") for name in (cpython.names() if cpython.exists() else [])}
+SUITES |= {
+    suite.name: suite
+    for suite in (
+        Suite("uvloop", "uvloop", compared=False, distribution="uvloop"),
+        Suite("asyncpg", "asyncpg", distribution="asyncpg", jobs=1),
+        Suite("aiosqlite", "aiosqlite", distribution="aiosqlite", tests="aiosqlite/tests"),
+        Suite(
+            "anyio",
+            "anyio",
+            distribution="anyio",
+            # Every test has a variant for uvloop, which stage.disguise() replaces.
+            pytest=("-p", "anyio", "-p", "pytest_mock", "-k", "asyncio+uvloop", "tests"),
+        ),
+        Suite(
+            "uvicorn",
+            "uvicorn",
+            distribution="uvicorn",
+            pytest=("-p", "pytest_mock", "--ignore=tests/benchmarks", "tests"),
+        ),
+        Suite(
+            "aiohttp",
+            "aiohttp",
+            distribution="aiohttp",
+            pytest=(
+                *("-p", "pytest_mock", "--aiohttp-loop=pyloop", "--import-mode=importlib"),
+                *("-m", "not dev_mode and not autobahn", "tests"),
+            ),
+        ),
+    )
 }
 
-# The longest first, so that two processes end together. Not here: modules that make asyncio's
-# selector loop by its name (test_selector_events, test_unix_events, test_base_events; the mixins of
-# test_server, test_sendfile and test_buffered_proto are above), and test_runners, which replaces
-# the factory itself.
-MODULES = (
-    "test_ssl",
-    "test_tasks",
-    "test_subprocess",
-    "test_streams",
-    "test_timeouts",
-    "test_taskgroups",
-    "test_waitfor",
-    "test_locks",
-    "test_queues",
-    "test_futures",
-    "test_futures2",
-    "test_context",
-    "test_threads",
-    "test_pep492",
-    "test_eager_task_factory",
-    "test_server",
-    "test_staggered",
-    "test_free_threading",
-    "test_graph",
-)
-
-# Tests that cannot hold on any loop but asyncio's own, by the end of their id, with the reason.
-EXCLUDED = {
-    "EventLoop.test_internal_fds": (
-        "counts asyncio's private self-pipe; ours makes none before a signal is handled"
-    ),
-}
+DISGUISED = ("uvloop", "asyncpg", "anyio", "uvicorn")
+"""Suites that take their loop from a package named uvloop."""
 
 
-def names() -> list[str]:
-    """The suites that the running Python has, mixins first."""
-    found = list(MIXINS)
-    for module in MODULES:
-        if importlib.util.find_spec(f"{PACKAGE}.{module}") is not None:
-            found.append(module)
-    return found
+def _prepare(suite: Suite, loop: str, directory: Path) -> None:
+    """Write and link into the directory what the suite's tests import."""
+    if suite.distribution is not None:
+        source = stage.sdist(suite.distribution)
+        name = f"{suite.name}_tests" if suite.pytest is None else "tests"
+        (directory / name).symlink_to(source / suite.tests)
+        for file in ("pyproject.toml", "pytest.ini", "LICENSE.md", "README.md"):
+            if suite.pytest is not None and (source / file).exists():
+                (directory / file).symlink_to(source / file)
+    if suite.name in DISGUISED:
+        stage.disguise(directory, loop)
+    if loop == "camshaft" and suite.name not in cpython.MIXINS and suite.name != "uvloop":
+        stage.inject(directory)
+    if suite.pytest is not None:
+        plugin = Path(__file__).with_name("isolate_pytest.py")
+        (directory / "camshaft_isolate.py").symlink_to(plugin)
 
 
-def _adapter(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> type:
-    mixin = MIXINS[name]
-    module = importlib.import_module(f"{PACKAGE}.{mixin.module}")
-    utils = importlib.import_module(f"{PACKAGE}.utils")
-    bases: list[type] = []
-    for alternatives in mixin.bases:
-        first = next(base for base in alternatives.split("|") if hasattr(module, base))
-        bases.append(getattr(module, first))
-    bases.append(utils.TestCase if mixin.method == "create_event_loop" else unittest.TestCase)
-    return type(name, tuple(bases), {mixin.method: lambda self: new_loop(), "__module__": "peers"})
-
-
-def load(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> unittest.TestSuite:
-    """The tests of one suite; for a module, asyncio's factories are replaced for good."""
-    loader = unittest.defaultTestLoader
-    if name in MIXINS:
-        return loader.loadTestsFromTestCase(_adapter(name, new_loop))
-    asyncio.new_event_loop = asyncio.events.new_event_loop = new_loop  # type: ignore[assignment]
-    for policy in ("_UnixDefaultEventLoopPolicy", "_DefaultEventLoopPolicy"):
-        kind = getattr(asyncio.unix_events, policy, None)
-        if kind is not None:
-            kind._loop_factory = staticmethod(new_loop)
-    return loader.loadTestsFromName(f"{PACKAGE}.{name}")
+def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
+    """The outcomes of a suite, or of some of its tests, on "camshaft" or "asyncio"."""
+    with tempfile.TemporaryDirectory(prefix="camshaft-peers-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        _prepare(suite, loop, directory)
+        results = directory / "results"
+        results.touch()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(directory),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PEERS_RESULTS": str(results),
+            "PEERS_LIMIT": str(suite.limit),
+            "USE_UVLOOP": "1",  # asyncpg's tests ask
+        }
+        command = [sys.executable, "-W", "default", "-m"]
+        if suite.pytest is None:
+            environment["PYTHONPATH"] += os.pathsep + str(stage.ROOT)
+            jobs = 1 if only else suite.jobs
+            command += ["tests.peers.worker", loop, suite.name, str(suite.limit), str(jobs)]
+        else:
+            command += ["pytest", "-p", "camshaft_isolate", f"--basetemp={directory}/tmp"]
+            # Not the options that the project itself gives: there are plugins in them.
+            command += ["-o", "addopts=", "-p", "no:cacheprovider"]
+        if only or suite.pytest is None:
+            command += only
+        else:
+            command += suite.pytest
+        with tempfile.TemporaryFile() as output, results.open("wb") as lines:
+            process = subprocess.run(
+                command,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=lines if suite.pytest is None else output,
+                stderr=output,
+                check=False,
+            )
+            output.seek(0)
+            text = output.read()[-3000:].decode(errors="replace")
+        outcomes: Outcomes = {}
+        ended = False
+        for line in results.read_text().splitlines():
+            what, *rest = json.loads(line)
+            if what == "end":
+                ended = True
+            elif what != "start":
+                outcomes[rest[0]] = (what, rest[1])
+        if not ended:
+            outcomes["(the run)"] = ("failed", f"ended with {process.returncode}\n{text}")
+        return outcomes

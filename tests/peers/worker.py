@@ -1,100 +1,59 @@
 # SPDX-License-Identifier: MIT
-"""One suite on one loop, in a process of its own: ``python -m tests.peers.worker LOOP SUITE [ID]``.
+"""One unittest suite on one loop: ``python -m tests.peers.worker LOOP SUITE LIMIT JOBS [ID...]``.
 
-Results go to standard output, one JSON list a line: ["start", id], then [outcome, id, details].
-What the tests print goes to standard error.
+Runs in a staged directory (stage.py). Results go to standard output, one JSON list a line:
+["start", id], [outcome, id, details], at last ["end"]. What the tests print stands in the details
+of those that fail.
 """
 
 import asyncio
 import faulthandler
+import importlib
 import json
-import os
 import sys
 import unittest
+from pathlib import Path
 
-from tests.peers import suites
-
-
-class Recorded(unittest.TestResult):
-    """Writes each outcome at once, so that a hang shows where it is."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-        self._outcome: tuple[str, str] = ("passed", "")
-
-    def _write(self, *line: str) -> None:
-        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
-
-    def startTest(self, test: unittest.TestCase) -> None:
-        super().startTest(test)
-        self._outcome = ("passed", "")
-        self._write("start", test.id())
-
-    def stopTest(self, test: unittest.TestCase) -> None:
-        super().stopTest(test)
-        self._write(self._outcome[0], test.id(), self._outcome[1])
-
-    def addFailure(self, test, error) -> None:
-        super().addFailure(test, error)
-        self._outcome = ("failed", self._exc_info_to_string(error, test))
-
-    def addError(self, test, error) -> None:
-        super().addError(test, error)
-        if not isinstance(test, unittest.TestCase):  # setUpModule or setUpClass
-            self._write("failed", test.id(), self._exc_info_to_string(error, test))
-        self._outcome = ("failed", self._exc_info_to_string(error, test))
-
-    def addSubTest(self, test, subtest, error) -> None:
-        super().addSubTest(test, subtest, error)
-        if error is not None:
-            self._outcome = ("failed", self._exc_info_to_string(error, test))
-
-    def addSkip(self, test, reason) -> None:
-        super().addSkip(test, reason)
-        if not isinstance(test, unittest.TestCase):
-            self._write("skipped", test.id(), reason)
-        self._outcome = ("skipped", reason)
-
-    def addExpectedFailure(self, test, error) -> None:
-        super().addExpectedFailure(test, error)
-        self._outcome = ("expected failure", "")
-
-    def addUnexpectedSuccess(self, test) -> None:
-        super().addUnexpectedSuccess(test)
-        self._outcome = ("failed", "unexpected success")
+from tests.peers import cpython, isolate, postgresql
 
 
-def flatten(suite):
-    for test in suite:
-        if isinstance(test, unittest.TestSuite):
-            yield from flatten(test)
+def staged_modules(package: str) -> unittest.TestSuite:
+    """The tests of a staged package; a module that cannot be imported is a failed test."""
+    path = Path(importlib.import_module(package).__path__[0])
+    names = sorted(file.stem for file in path.glob("*.py") if not file.stem.startswith("__"))
+    return unittest.defaultTestLoader.loadTestsFromNames([f"{package}.{name}" for name in names])
+
+
+def load(loop: str, name: str) -> list[unittest.TestCase]:
+    """The tests of a suite."""
+    if name in cpython.names():
+        if loop == "asyncio":
+            suite = cpython.load(name, asyncio.SelectorEventLoop)
         else:
-            yield test
+            import camshaft
+
+            suite = cpython.load(name, camshaft.new_event_loop)
+        return list(isolate.flatten(suite))
+    tests = isolate.flatten(staged_modules(f"{name}_tests"))
+    # uvloop's suite has most tests twice, the other time on asyncio's own loop.
+    return [test for test in tests if getattr(test, "implementation", "") != "asyncio"]
 
 
 def main() -> None:
-    loop, name, *only = sys.argv[1:]
+    loop, name, limit, jobs, *only = sys.argv[1:]
     faulthandler.enable()
-    # Kept aside from what tests print, and closed in the children that tests start.
-    descriptor = os.dup(1)
-    os.dup2(2, 1)
-    if loop == "asyncio":
-        new_loop = asyncio.SelectorEventLoop
-    else:
-        import camshaft
 
-        new_loop = camshaft.new_event_loop
-    tests = suites.load(name, new_loop)
+    def report(*line: str) -> None:
+        print(json.dumps(line), flush=True)
+
+    if name == "asyncpg":
+        postgresql.leave_root()
+        postgresql.start()
+    tests = load(loop, name)
     if only:
-        tests = unittest.TestSuite(test for test in flatten(tests) if test.id() in only)
-    # Buffered output would be lost with a process that is killed.
-    tests.run(Recorded(descriptor))
-    os.write(descriptor, b'["end"]\n')
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Threads that a test left behind, on either loop, must not hold the process.
-    os._exit(0)
+        tests = [test for test in tests if test.id() in only]
+    isolate.run(tests, report, float(limit), int(jobs))
+    report("end")
 
 
 if __name__ == "__main__":
