@@ -11,12 +11,13 @@ export PYTHON
 # A caller's own settings must not reach into the environment made here.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test ctest check format bench bench-instructions install clean
+.PHONY: help run test ctest check long format bench bench-instructions install clean
 
 help:
 	@echo "make run      serve the example application ($(EXAMPLE)) on http://127.0.0.1:8000"
 	@echo "make test     the C tests and the Python tests"
 	@echo "make check    format, lint, types, sanitizers, reference leaks, other Pythons, peers"
+	@echo "make long     what takes hours; results go to tests/records"
 	@echo "make format   format the C and Python sources"
 	@echo "make bench    camshaft beside uvicorn, uvloop and others (ARGS='loop --quick')"
 	@echo "make bench-instructions"
@@ -43,6 +44,9 @@ ctest:
 
 check:
 	@tools/check $(ARGS)
+
+long:
+	@tools/long-job $(ARGS)
 
 format:
 	@tools/setup tools/requirements/check.txt
