@@ -5,6 +5,8 @@ Each line of standard input is a command, printed by the counted process when it
 
     echo PORT SIZE COUNT   one connection: a message of SIZE bytes there and back, COUNT times
     tls PORT SIZE COUNT    the same over TLS
+    datagrams PORT SIZE COUNT PEERS
+                           COUNT datagrams there and back, from PEERS sockets at once
     connect PORT COUNT     COUNT connections after each other, each closed when the server closes it
 """
 
@@ -45,6 +47,24 @@ def echo(connection: socket.socket, size: int, count: int) -> None:
             raise SystemExit("peer: the reply is not what was sent")
 
 
+def echo_datagrams(port: int, size: int, count: int, peers: int) -> None:
+    """Each of some sockets sends a datagram and waits for it; `count` is a multiple of `peers`."""
+    message = bytes(n * 31 % 251 for n in range(size))
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(peers)]
+    for sock in sockets:
+        sock.settimeout(TIMEOUT)
+        sock.connect(("127.0.0.1", port))
+    for _ in range(count // peers):
+        time.sleep(PAUSE)
+        for sock in sockets:
+            sock.send(message)
+        for sock in sockets:
+            if sock.recv(1 << 16) != message:
+                raise SystemExit("peer: the reply is not what was sent")
+    for sock in sockets:
+        sock.close()
+
+
 def main() -> None:
     """Do what standard input says until it ends."""
     for line in sys.stdin:
@@ -54,6 +74,9 @@ def main() -> None:
                 with open_connection(int(port)) as connection:
                     while connection.recv(1024):
                         pass
+            continue
+        if command == "datagrams":
+            echo_datagrams(int(port), *map(int, numbers))
             continue
         connection = open_connection(int(port))
         if command == "tls":

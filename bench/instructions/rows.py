@@ -126,6 +126,36 @@ async def accept_close(counts: Iterator[int]) -> None:
         await done
 
 
+def datagrams(peers: int) -> Run:
+    """UDP datagrams of 1 KiB echoed; each of `peers` sends one, then all wait for theirs."""
+
+    async def run(counts: Iterator[int]) -> None:
+        loop = asyncio.get_running_loop()
+        left = 0
+        done = loop.create_future()
+
+        class Server(asyncio.DatagramProtocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                self.transport = transport
+
+            def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+                nonlocal left
+                self.transport.sendto(data, addr)
+                left -= 1
+                if left == 0:
+                    done.set_result(None)
+
+        transport, _ = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
+        port = transport.get_extra_info("sockname")[1]
+        for count in counts:
+            left, done = count, loop.create_future()
+            print("datagrams", port, KIB, count, peers, flush=True)
+            await done
+        transport.close()
+
+    return run
+
+
 async def spawn(counts: Iterator[int]) -> None:
     """A process that does nothing, awaited. The child is not counted."""
     for count in counts:
@@ -175,6 +205,8 @@ ROWS = {
     "streams-100k": Row("echo, streams, 100 KB", echo("streams", LARGE), FEW, True),
     "sock-100k": Row("echo, sock_*, 100 KB", echo("sock", LARGE), FEW, True),
     "tls-100k": Row("echo, TLS, 100 KB", echo("tls", LARGE), FEW, True),
+    "udp-1k": Row("echo, UDP, 1 KiB", datagrams(1), SOME, True),
+    "udp-peers-1k": Row("echo, UDP, 1 KiB, 20 peers at once", datagrams(20), SOME, True),
     "connect": Row("connect + close", connect_close, FEW),
     "accept": Row("accept + close", accept_close, FEW, True),
     "spawn": Row("subprocess spawn", spawn, (3, 9)),

@@ -143,6 +143,26 @@ def test_echo_over_udp(loop, host):
     run(loop, main())
 
 
+def test_sources_are_shown_as_the_socket_module_does(loop):
+    async def main():
+        transport, protocol = await open_endpoint(local_addr=("0.0.0.0", 0))
+        port = transport.get_extra_info("sockname")[1]
+        sources = []
+        for octet in (1, 9, 10, 11, 99, 100, 101, 109, 110, 199, 200, 254):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                try:
+                    sock.bind((f"127.{octet}.{255 - octet}.{octet}", 0))
+                except OSError as error:
+                    pytest.skip(f"loopback is not all of 127.0.0.0/8 here: {error}")
+                sock.sendto(b"x", ("127.0.0.1", port))
+                sources.append(sock.getsockname())
+        await until(lambda: len(protocol.received) == len(sources))
+        assert [source for _, source in protocol.received] == sources
+        await finish(transport, protocol)
+
+    run(loop, main())
+
+
 @pytest.mark.parametrize("form", ["path", "bytes", "abstract", "umlaut"])
 def test_echo_over_unix(loop, form):
     async def main():

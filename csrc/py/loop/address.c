@@ -40,12 +40,61 @@ bool CamAddress_IsKnownFamily(int family) {
     return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
 }
 
-static PyObject *host_of(int family, const void *number) {
+/* A decimal number below 1,000; returns where the text goes on. */
+static char *write_octet(char *text, unsigned octet) {
+    if (octet >= 100) {
+        *text++ = (char)('0' + octet / 100);
+    }
+    if (octet >= 10) {
+        *text++ = (char)('0' + octet / 10 % 10);
+    }
+    *text++ = (char)('0' + octet % 10);
+    return text;
+}
+
+/* As inet_ntop writes it, which goes by way of printf: too slow for each datagram. */
+static PyObject *host_of_v4(const struct in_addr *number) {
+    const unsigned char *octets = (const unsigned char *)number;
+    char host[INET_ADDRSTRLEN];
+    char *end = host;
+    for (int i = 0; i < 4; i++) {
+        if (i > 0) {
+            *end++ = '.';
+        }
+        end = write_octet(end, octets[i]);
+    }
+    PyObject *text = PyUnicode_New(end - host, 127);
+    if (text != NULL) {
+        memcpy(PyUnicode_1BYTE_DATA(text), host, (size_t)(end - host));
+    }
+    return text;
+}
+
+static PyObject *host_of_v6(const struct in6_addr *number) {
     char host[INET6_ADDRSTRLEN];
-    if (inet_ntop(family, number, host, sizeof(host)) == NULL) {
+    if (inet_ntop(AF_INET6, number, host, sizeof(host)) == NULL) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     return PyUnicode_FromString(host);
+}
+
+/* A tuple of the host, which is stolen and may be NULL with an exception, and of numbers. */
+static PyObject *tuple_of(PyObject *host, const unsigned long *numbers, Py_ssize_t count) {
+    PyObject *tuple = host ? PyTuple_New(1 + count) : NULL;
+    if (tuple == NULL) {
+        Py_XDECREF(host);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(tuple, 0, host);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *number = PyLong_FromUnsignedLong(numbers[i]);
+        if (number == NULL) {
+            Py_DECREF(tuple);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(tuple, 1 + i, number);
+    }
+    return tuple;
 }
 
 static PyObject *local_name(const CamAddress *address) {
@@ -67,15 +116,13 @@ PyObject *CamAddress_ToPython(const CamAddress *address) {
     }
     switch (address->any.sa_family) {
     case AF_INET: {
-        PyObject *host = host_of(AF_INET, &address->v4.sin_addr);
-        return host ? Py_BuildValue("Ni", host, (int)ntohs(address->v4.sin_port)) : NULL;
+        unsigned long port = ntohs(address->v4.sin_port);
+        return tuple_of(host_of_v4(&address->v4.sin_addr), &port, 1);
     }
     case AF_INET6: {
-        PyObject *host = host_of(AF_INET6, &address->v6.sin6_addr);
-        return host ? Py_BuildValue("NiII", host, (int)ntohs(address->v6.sin6_port),
-                                    (unsigned)ntohl(address->v6.sin6_flowinfo),
-                                    (unsigned)address->v6.sin6_scope_id)
-                    : NULL;
+        unsigned long numbers[] = {ntohs(address->v6.sin6_port), ntohl(address->v6.sin6_flowinfo),
+                                   address->v6.sin6_scope_id};
+        return tuple_of(host_of_v6(&address->v6.sin6_addr), numbers, 3);
     }
     case AF_UNIX:
         return local_name(address);
