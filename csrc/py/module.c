@@ -48,7 +48,7 @@ static int module_exec(PyObject *module) {
         cam_listener_exec(module, state) < 0 || cam_reader_exec(state) < 0 ||
         cam_connect_exec(module, state) < 0 || cam_readiness_exec(module, state) < 0 ||
         cam_sock_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
-        cam_asgi_exec(module, state) < 0) {
+        cam_tls_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -59,7 +59,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 #define X(name) Py_VISIT(state->name);
     CAM_OBJECTS(X)
 #undef X
-    return cam_asgi_traverse(state, visit, arg);
+    int status = cam_tls_traverse(state, visit, arg);
+    return status ? status : cam_asgi_traverse(state, visit, arg);
 }
 
 static void module_free(void *module) {
@@ -72,6 +73,7 @@ static void module_free(void *module) {
 #undef X
     cam_handle_free_stock(state);
     cam_asgi_free(state);
+    cam_tls_free(state);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -14,6 +14,7 @@
 #include <Python.h>
 
 #include "asgi/constants.h"
+#include "loop/tls_library.h"
 
 /* Interned strings, as state->str_NAME. */
 #define CAM_STRINGS(X)                                                                             \
@@ -85,7 +86,20 @@
     X(datagram_received)                                                                           \
     X(error_received)                                                                              \
     X(addr)                                                                                        \
-    X(data)
+    X(data)                                                                                        \
+    /* loop/tls*.c */                                                                              \
+    X(write)                                                                                       \
+    X(_force_close)                                                                                \
+    X(resume_reading)                                                                              \
+    X(is_closing)                                                                                  \
+    X(get_extra_info)                                                                              \
+    X(call_later)                                                                                  \
+    X(cancel)                                                                                      \
+    X(sslcontext)                                                                                  \
+    X(ssl_object)                                                                                  \
+    X(peercert)                                                                                    \
+    X(cipher)                                                                                      \
+    X(compression)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -130,7 +144,11 @@
     X(sock_family)                                                                                 \
     X(check_ssl_socket)                                                                            \
     /* loop/datagram.c */                                                                          \
-    X(datagram_type)
+    X(datagram_type)                                                                               \
+    /* loop/tls*.c */                                                                              \
+    X(tls_type)                                                                                    \
+    X(tls_transport_type)                                                                          \
+    X(tls_window_type)
 
 typedef struct cam_handle_stock cam_handle_stock;
 
@@ -144,6 +162,7 @@ typedef struct cam_state {
     PyObject *future_loop;          /* borrowed: the loop in future_keywords, NULL for none */
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
     cam_asgi_constants asgi;        /* asgi/ */
+    cam_tls_library tls;            /* loop/tls_library.c */
 } cam_state;
 
 /* Fill the state and the module's names; 0, or -1 with an exception. */
@@ -157,12 +176,15 @@ int cam_connect_exec(PyObject *module, cam_state *state);
 int cam_readiness_exec(PyObject *module, cam_state *state);
 int cam_sock_exec(PyObject *module, cam_state *state);
 int cam_datagram_exec(PyObject *module, cam_state *state);
+int cam_tls_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */
 void cam_handle_free_stock(cam_state *state);
 void cam_asgi_free(cam_state *state);
 int cam_asgi_traverse(cam_state *state, visitproc visit, void *arg);
+void cam_tls_free(cam_state *state);
+int cam_tls_traverse(cam_state *state, visitproc visit, void *arg);
 
 /* The state of the module that made `type` or one of its bases; NULL with an exception. */
 cam_state *CamState_OfType(PyTypeObject *type);

@@ -342,7 +342,8 @@ PyDoc_STRVAR(set_limits_doc,
 
 static PyObject *datagram_set_limits(PyObject *self, PyObject *args, PyObject *keywords) {
     DatagramObject *datagram = (DatagramObject *)self;
-    if (cam_limits_read(args, keywords, &datagram->high_water, &datagram->low_water) < 0) {
+    if (cam_limits_read(args, keywords, CAM_HIGH_WATER, &datagram->high_water,
+                        &datagram->low_water) < 0) {
         return NULL;
     }
     RETURN_STATUS(cam_datagram_maybe_pause(datagram));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "loop/limits.h"
 
-int cam_limits_read(PyObject *args, PyObject *keywords, size_t *high_water, size_t *low_water) {
+int cam_limits_read(PyObject *args, PyObject *keywords, Py_ssize_t fallback, size_t *high_water,
+                    size_t *low_water) {
     static char *names[] = {"high", "low", NULL};
     PyObject *high_object = Py_None, *low_object = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO:set_write_buffer_limits", names,
@@ -20,7 +21,7 @@ int cam_limits_read(PyObject *args, PyObject *keywords, size_t *high_water, size
             return -1;
         }
     } else if (low_object == Py_None) {
-        high = CAM_HIGH_WATER;
+        high = fallback;
     } else {
         high = low > PY_SSIZE_T_MAX / 4 ? PY_SSIZE_T_MAX : 4 * low;
     }

@@ -9,8 +9,10 @@
 /* asyncio's default (transports._FlowControlMixin); the low-water mark is a quarter of it. */
 enum { CAM_HIGH_WATER = 64 * 1024 };
 
-/* Reads the arguments of set_write_buffer_limits(high=None, low=None) with asyncio's defaults.
- * 0, or -1 with an exception and the two unchanged. May run user code (__index__). */
-int cam_limits_read(PyObject *args, PyObject *keywords, size_t *high_water, size_t *low_water);
+/* Reads the arguments of set_write_buffer_limits(high=None, low=None) with asyncio's defaults,
+ * `fallback` being that of the high-water mark. 0, or -1 with an exception and the two unchanged.
+ * May run user code (__index__). */
+int cam_limits_read(PyObject *args, PyObject *keywords, Py_ssize_t fallback, size_t *high_water,
+                    size_t *low_water);
 
 #endif

@@ -573,6 +573,7 @@ static void loop_free_memory(LoopObject *loop) {
     loop->read_buffer = NULL;
     PyMem_RawFree(loop->datagram_buffers);
     loop->datagram_buffers = NULL;
+    CamTls_FreePool(loop);
 }
 
 PyDoc_STRVAR(close_doc, "_close($self, /)\n--\n\nDrop what waits and give back the descriptors.");

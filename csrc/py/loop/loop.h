@@ -104,6 +104,7 @@ struct LoopObject {
     size_t streams_peak;           /* most of them since memory was last given back */
     CamSpare spare;                /* the last message, to be used for the next */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
+    struct CamTlsPool *tls_pool;   /* loop/tls_library.c; NULL before the first TLS connection */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
     PyObject *called;              /* strong or NULL; debug mode: what a step called last */
@@ -212,6 +213,9 @@ static inline void CamLoop_NoteCall(LoopObject *loop, PyObject *callee, PyObject
         Py_XSETREF(loop->called, Py_NewRef(callee));
     }
 }
+
+/* loop/tls_library.c */
+void CamTls_FreePool(LoopObject *loop);
 
 /* loop/watch.c */
 int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg);

@@ -341,7 +341,8 @@ PyDoc_STRVAR(set_limits_doc,
 
 static PyObject *stream_set_limits(PyObject *self, PyObject *args, PyObject *keywords) {
     StreamObject *stream = (StreamObject *)self;
-    if (cam_limits_read(args, keywords, &stream->high_water, &stream->low_water) < 0) {
+    if (cam_limits_read(args, keywords, CAM_HIGH_WATER, &stream->high_water, &stream->low_water) <
+        0) {
         return NULL;
     }
     if (stream->loop != NULL) {

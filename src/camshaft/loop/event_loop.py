@@ -16,13 +16,14 @@ import selectors
 import sys
 import threading
 import weakref
-from asyncio import base_events, constants, events, format_helpers, sslproto, unix_events
+from asyncio import base_events, constants, events, format_helpers, unix_events
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
 from camshaft.loop.signals import SignalHandling
 from camshaft.loop.sockets import SocketCalls
+from camshaft.loop.tls import TlsMethods
 from camshaft.loop.transport import DatagramTransport, StreamTransport
 from camshaft.loop.unix_server import UnixServerMixin
 
@@ -49,7 +50,6 @@ _Ts = TypeVarTuple("_Ts")
 # The private parts of asyncio that are built on here.
 _base_events: Any = base_events
 _format_helpers: Any = format_helpers
-_SSLProtocol: Any = sslproto.SSLProtocol
 _unix_events: Any = unix_events
 
 # Keywords of create_connection() that say nothing when they are None.
@@ -85,7 +85,7 @@ class _Watched:
         """Nothing to close: the poller is the loop's own."""
 
 
-class EventLoop(SocketCalls, _core.Loop, SignalHandling, UnixServerMixin, _PythonHalf):
+class EventLoop(SocketCalls, TlsMethods, _core.Loop, SignalHandling, UnixServerMixin, _PythonHalf):
     """An asyncio event loop; a drop-in for ``asyncio.SelectorEventLoop`` and ``uvloop.Loop``.
 
     Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
@@ -267,35 +267,6 @@ class EventLoop(SocketCalls, _core.Loop, SignalHandling, UnixServerMixin, _Pytho
         **_ignored: Any,
     ) -> StreamTransport:
         return StreamTransport(self, sock, protocol, waiter, extra, server)
-
-    def _make_ssl_transport(
-        self,
-        rawsock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        sslcontext: ssl.SSLContext,
-        waiter: asyncio.Future[None] | None = None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        extra: dict[str, Any] | None = None,
-        server: asyncio.Server | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-        **_ignored: Any,
-    ) -> asyncio.Transport:
-        ssl_protocol = _SSLProtocol(
-            self,
-            protocol,
-            sslcontext,
-            waiter,
-            server_side,
-            server_hostname,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-        )
-        StreamTransport(self, rawsock, ssl_protocol, None, extra, server)
-        transport: asyncio.Transport = ssl_protocol._app_transport
-        return transport
 
     def _make_datagram_transport(
         self,
