@@ -30,6 +30,8 @@
     X(_check_callback)                                                                             \
     X(_check_thread)                                                                               \
     X(_create_task_by_factory)                                                                     \
+    X(Future)                                                                                      \
+    X(Task)                                                                                        \
     X(_report_slow)                                                                                \
     X(_report_slow_step)                                                                           \
     /* loop/stream*.c, loop/listener.c */                                                          \
@@ -111,6 +113,8 @@
     X(loop_type)                                                                                   \
     X(asyncio_future)                                                                              \
     X(asyncio_task)                                                                                \
+    X(futures_names)                                                                               \
+    X(tasks_names)                                                                                 \
     X(extract_stack)                                                                               \
     X(format_callback)                                                                             \
     X(no_arguments)                                                                                \

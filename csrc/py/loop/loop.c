@@ -385,11 +385,36 @@ static PyObject *loop_time(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignore
 PyDoc_STRVAR(create_future_doc,
              "create_future($self, /)\n--\n\nA new asyncio.Future attached to this loop.");
 
+/* Whether the name in a module of asyncio still means what it did at import: tests and tools put
+ * another class in its place, and asyncio looks at each call. */
+static inline bool is_stock(PyObject *names, PyObject *name, PyObject *stock) {
+    PyObject *now = PyDict_GetItemWithError(names, name); /* borrowed */
+    if (now == NULL) {
+        PyErr_Clear();
+    }
+    return now == stock;
+}
+
 /* asyncio.Future(loop=loop), but that the call's keywords need no dict of their own: the state has
  * one, which holds the loop for as long as it turns. What the constructor calls after it has read
  * them (get_debug) may well come here again. */
 PyObject *CamLoop_CreateFuture(LoopObject *loop) {
     cam_state *state = loop->state;
+    if (!is_stock(state->futures_names, state->str_Future, state->asyncio_future)) {
+        PyObject *replaced = PyDict_GetItemWithError(state->futures_names, state->str_Future);
+        if (replaced == NULL) {
+            if (!PyErr_Occurred()) {
+                PyErr_SetString(PyExc_AttributeError, "module 'asyncio.futures' has no Future");
+            }
+            return NULL;
+        }
+        Py_INCREF(replaced);
+        PyObject *stack[] = {NULL, (PyObject *)loop};
+        PyObject *made = PyObject_Vectorcall(replaced, stack + 1, PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                             state->kw_loop);
+        Py_DECREF(replaced);
+        return made;
+    }
     PyTypeObject *type = (PyTypeObject *)state->asyncio_future;
     if (state->future_loop != (PyObject *)loop) {
         if (PyDict_SetItem(state->future_keywords, state->str_loop, (PyObject *)loop) < 0) {
@@ -440,7 +465,8 @@ static PyObject *loop_create_task(PyObject *self, PyObject *const *args, Py_ssiz
     Py_ssize_t count = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     PyObject *name = NULL;
     PyObject *context = NULL;
-    bool plain = nargs == 1 && loop->task_factory == NULL;
+    bool plain = nargs == 1 && loop->task_factory == NULL &&
+                 is_stock(state->tasks_names, state->str_Task, state->asyncio_task);
     for (Py_ssize_t i = 0; plain && i < count; i++) {
         PyObject *key = PyTuple_GET_ITEM(kwnames, i);
         if (PyUnicode_Compare(key, state->str_name) == 0) {
@@ -836,6 +862,18 @@ static PyObject *interned_names(PyObject *first, PyObject *second, PyObject *thi
                     : PyTuple_Pack(1, first);
 }
 
+/* The names of a module (*names) and what one of them means now (*object). 0, or -1. */
+static int look_into(const char *module_name, PyObject *name, PyObject **names, PyObject **object) {
+    PyObject *module = PyImport_ImportModule(module_name);
+    if (module == NULL) {
+        return -1;
+    }
+    *names = Py_XNewRef(PyModule_GetDict(module));
+    *object = PyObject_GetAttr(module, name);
+    Py_DECREF(module);
+    return *names && *object ? 0 : -1;
+}
+
 int cam_loop_exec(PyObject *module, cam_state *state) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, watch_forks);
@@ -845,13 +883,12 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
         add_methods(state->loop_type, cam_sock_methods, true) < 0) {
         return -1;
     }
-    PyObject *asyncio = PyImport_ImportModule("asyncio");
-    if (asyncio == NULL) {
+    if (look_into("asyncio.futures", state->str_Future, &state->futures_names,
+                  &state->asyncio_future) < 0 ||
+        look_into("asyncio.tasks", state->str_Task, &state->tasks_names, &state->asyncio_task) <
+            0) {
         return -1;
     }
-    state->asyncio_future = PyObject_GetAttrString(asyncio, "Future");
-    state->asyncio_task = PyObject_GetAttrString(asyncio, "Task");
-    Py_DECREF(asyncio);
     state->no_arguments = PyTuple_New(0);
     state->future_keywords = Py_BuildValue("{OO}", state->str_loop, Py_None);
     state->kw_loop = interned_names(state->str_loop, NULL, NULL);
@@ -859,8 +896,7 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     state->kw_loop_context = interned_names(state->str_loop, state->str_context, NULL);
     state->kw_loop_name_context =
         interned_names(state->str_loop, state->str_name, state->str_context);
-    return state->asyncio_future && state->asyncio_task && state->no_arguments &&
-                   state->future_keywords && state->kw_loop && state->kw_loop_name &&
+    return state->no_arguments && state->future_keywords && state->kw_loop && state->kw_loop_name &&
                    state->kw_loop_context && state->kw_loop_name_context
                ? 0
                : -1;

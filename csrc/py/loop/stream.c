@@ -108,6 +108,7 @@ static int stream_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(stream->reason);
     Py_VISIT(stream->empty_waiter);
     Py_VISIT(stream->sendfile_compatible);
+    Py_VISIT(stream->dict);
     return 0;
 }
 
@@ -116,6 +117,7 @@ static int stream_clear(PyObject *self) {
     Py_CLEAR(stream->empty_waiter);
     Py_CLEAR(stream->sendfile_compatible);
     Py_CLEAR(stream->extra);
+    Py_CLEAR(stream->dict);
     cam_stream_release(stream); /* the finalizer has closed it before, unless it never ran */
     return 0;
 }
@@ -510,6 +512,7 @@ static PyObject *get_true(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure)) {
 }
 
 static PyGetSetDef stream_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {"_closing", stream_get_closing, NULL, NULL, NULL},
     {"_extra", stream_get_extra, NULL, NULL, NULL},
     {"_high_water", stream_get_high_water, NULL, NULL, NULL},
@@ -564,6 +567,7 @@ static PyMethodDef stream_methods[] = {
 
 static PyMemberDef stream_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamObject, weakrefs), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(StreamObject, dict), READONLY, NULL},
     {NULL},
 };
 

@@ -45,6 +45,7 @@ typedef struct StreamObject {
     PyObject *empty_waiter;         /* strong or NULL: future of loop.sendfile */
     PyObject *sendfile_compatible;  /* strong or NULL: set on this instance */
     PyObject *extra; /* strong or NULL: dict behind get_extra_info, filled when asked */
+    PyObject *dict;  /* what users set on the instance: mocks of its methods, say */
     PyObject *weakrefs;
     CamIo io;
     CamFlush flush;
