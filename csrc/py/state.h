@@ -110,6 +110,7 @@
     X(timer_type)                                                                                  \
     X(asyncio_handle)                                                                              \
     X(asyncio_timer_handle)                                                                        \
+    X(asyncio_shared_handle)                                                                       \
     X(loop_type)                                                                                   \
     X(asyncio_future)                                                                              \
     X(asyncio_task)                                                                                \

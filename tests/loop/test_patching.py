@@ -87,16 +87,15 @@ def test_task_class(loop, monkeypatch):
     monkeypatch.setattr(tasks, "Task", tasks._PyTask)
 
     async def child():
-        return asyncio.current_task()
+        return "done"
 
     async def main():
         task = loop.create_task(child(), name="child")
         assert type(task) is tasks._PyTask
         assert task.get_name() == "child"
-        return task, await task
+        return await task
 
-    task, current = loop.run_until_complete(main())
-    assert task is current
+    assert loop.run_until_complete(main()) == "done"
 
 
 def test_future_class(loop, monkeypatch):

@@ -114,7 +114,7 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
         else:
             command += ["pytest", "-p", "camshaft_isolate", f"--basetemp={directory}/tmp"]
             # Not the options that the project itself gives: there are plugins in them.
-            command += ["-o", "addopts=", "-p", "no:cacheprovider"]
+            command += ["-o", "addopts=", "-p", "no:cacheprovider", "--tb=short"]
         if only or suite.pytest is None:
             command += only
         else:

@@ -46,6 +46,9 @@ static void handle_dealloc(PyObject *self) {
     }
     Py_CLEAR(handle->source_traceback);
     Py_CLEAR(handle->repr);
+    if (handle->finished != NULL) {
+        PyThread_free_lock(handle->finished);
+    }
     cam_handle_stock *stock = handle->state->handle_stock;
     if (stock != NULL && stock->count < STOCK_SIZE) {
         stock->items[stock->count++] = handle;
@@ -115,7 +118,10 @@ static inline HandleObject *handle_make(LoopObject *loop, PyTypeObject *type, Py
     handle->repeats = false;
     handle->is_timer = false;
     handle->scheduled = false;
+    handle->shared = false;
     handle->when = 0;
+    handle->runner = 0;
+    handle->finished = NULL;
     if (loop->debug && record_origin(handle, state) < 0) {
         Py_DECREF(handle);
         return NULL;
@@ -252,10 +258,58 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
     return 0;
 }
 
+void CamHandle_Share(HandleObject *handle) {
+    handle->shared = handle->state->asyncio_shared_handle != handle->state->asyncio_handle;
+}
+
+/* Waits until no other thread runs the handle, which the caller holds. Gives up the GIL: other
+ * code runs. 0, or -1 with an exception. */
+static int wait_finished(HandleObject *handle) {
+    if (handle->runner == 0 || handle->runner == PyThread_get_thread_ident()) {
+        return 0;
+    }
+    if (handle->finished == NULL) {
+        handle->finished = PyThread_allocate_lock();
+        if (handle->finished == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        (void)PyThread_acquire_lock(handle->finished, NOWAIT_LOCK); /* new: nobody has it */
+    }
+    for (;;) {
+        PyLockStatus status;
+        Py_BEGIN_ALLOW_THREADS;
+        status = PyThread_acquire_lock_timed(handle->finished, -1, 1);
+        Py_END_ALLOW_THREADS;
+        if (status == PY_LOCK_ACQUIRED) {
+            PyThread_release_lock(handle->finished); /* for the next who waits */
+            return 0;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+}
+
+static int run(HandleObject *handle);
+
 int CamHandle_Run(HandleObject *handle) {
     if (handle->callback == NULL) {
         return 0; /* cancelled, or finished with its loop */
     }
+    if (!handle->shared) {
+        return run(handle);
+    }
+    handle->runner = PyThread_get_thread_ident();
+    int status = run(handle);
+    handle->runner = 0;
+    if (handle->finished != NULL) {
+        PyThread_release_lock(handle->finished);
+    }
+    return status;
+}
+
+static int run(HandleObject *handle) {
     LoopObject *loop = handle->loop;
     Call call;
     bool debug = loop->debug;
@@ -367,7 +421,10 @@ PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\nKeep the callback from being r
 
 static PyObject *handle_cancel(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     Py_INCREF(self); /* the last other reference may be among what is dropped */
-    int status = CamHandle_Cancel((HandleObject *)self);
+    int status = wait_finished((HandleObject *)self);
+    if (status == 0) {
+        status = CamHandle_Cancel((HandleObject *)self);
+    }
     Py_DECREF(self);
     if (status < 0) {
         return NULL;
@@ -378,6 +435,9 @@ static PyObject *handle_cancel(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(cancelled_doc, "cancelled($self, /)\n--\n\nTrue once cancel() was called.");
 
 static PyObject *handle_cancelled(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    if (wait_finished((HandleObject *)self) < 0) {
+        return NULL;
+    }
     return PyBool_FromLong(((HandleObject *)self)->cancelled);
 }
 
@@ -458,7 +518,9 @@ static PyObject *handle_repr(PyObject *self) {
     if (handle->repr != NULL) {
         return Py_NewRef(handle->repr);
     }
-    const char *name = handle->is_timer ? "TimerHandle" : "Handle";
+    const char *name = handle->is_timer ? "TimerHandle"
+                       : handle->shared ? "_ThreadSafeHandle"
+                                        : "Handle";
     PyObject *when = handle->is_timer ? PyFloat_FromDouble(handle->when) : NULL;
     if (handle->is_timer && when == NULL) {
         return NULL;
@@ -554,6 +616,7 @@ static PyObject *handle_get_context_member(PyObject *self, void *Py_UNUSED(closu
 static PyObject *handle_get_class(PyObject *self, void *Py_UNUSED(closure)) {
     HandleObject *handle = (HandleObject *)self;
     return Py_NewRef(handle->is_timer ? handle->state->asyncio_timer_handle
+                     : handle->shared ? handle->state->asyncio_shared_handle
                                       : handle->state->asyncio_handle);
 }
 
@@ -650,8 +713,12 @@ int cam_handle_exec(PyObject *module, cam_state *state) {
     }
     state->asyncio_handle = PyObject_GetAttrString(events, "Handle");
     state->asyncio_timer_handle = PyObject_GetAttrString(events, "TimerHandle");
+    state->asyncio_shared_handle = PyObject_HasAttrString(events, "_ThreadSafeHandle")
+                                       ? PyObject_GetAttrString(events, "_ThreadSafeHandle")
+                                       : Py_XNewRef(state->asyncio_handle);
     Py_DECREF(events);
-    if (state->asyncio_handle == NULL || state->asyncio_timer_handle == NULL) {
+    if (state->asyncio_handle == NULL || state->asyncio_timer_handle == NULL ||
+        state->asyncio_shared_handle == NULL) {
         return -1;
     }
     PyObject *helpers = PyImport_ImportModule("asyncio.format_helpers");

@@ -33,8 +33,11 @@ typedef struct HandleObject {
     bool cancelled;
     bool repeats; /* a watcher's handle: survives being run */
     bool is_timer;
-    bool scheduled; /* a timer that lies in its loop's heap */
-    double when;    /* timers: seconds on the loop's clock */
+    bool scheduled;       /* a timer that lies in its loop's heap */
+    bool shared;          /* from call_soon_threadsafe(), where asyncio (3.14) has cancel() wait */
+    double when;          /* timers: seconds on the loop's clock */
+    unsigned long runner; /* shared: ident of the thread that runs it now; 0: none */
+    PyThread_type_lock finished; /* shared: made, and held, by the first who waits for that */
 } HandleObject;
 
 /* A new handle, borrowing nothing: callback, args and context are increfed; context NULL means a
@@ -43,6 +46,10 @@ HandleObject *CamHandle_New(struct LoopObject *loop, PyObject *callback, PyObjec
                             Py_ssize_t nargs, PyObject *context);
 HandleObject *CamTimer_New(struct LoopObject *loop, double when, PyObject *callback,
                            PyObject *const *args, Py_ssize_t nargs, PyObject *context);
+
+/* Says that another thread may hold it: from Python 3.14 on, cancel() and cancelled() then wait for
+ * a run that is under way in another thread. */
+void CamHandle_Share(HandleObject *handle);
 
 /* Runs the callback in its context. Runs user code. Exceptions go to the loop's exception
  * handler; -1 only for KeyboardInterrupt and SystemExit (and failures of the handler itself). */

@@ -233,6 +233,9 @@ static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool a
         return NULL;
     }
     HandleObject *handle = CamHandle_New(loop, args[0], args + 1, nargs - 1, context);
+    if (handle != NULL && any_thread) {
+        CamHandle_Share(handle);
+    }
     if (handle != NULL && CamLoop_Enqueue(loop, NULL, (PyObject *)handle) < 0) {
         Py_CLEAR(handle);
     }

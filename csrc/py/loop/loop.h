@@ -76,6 +76,7 @@ typedef struct CamWatch {
     uint32_t interest;   /* CAM_POLL_IN, CAM_POLL_OUT registered; 0: none */
     PyObject *reader;    /* strong or NULL: a watcher */
     PyObject *writer;
+    PyObject *file; /* strong or NULL: what add_reader() or add_writer() was given, if no number */
     PyObject *kept; /* strong or NULL: weak reference to the socket registered edge-triggered */
     CamIo *io;      /* borrowed or NULL: C owner; excludes reader and writer */
     bool counted;   /* in LoopObject.watch_count */

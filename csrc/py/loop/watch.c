@@ -145,6 +145,16 @@ static uint32_t awaited_sides(const CamWatch *watch) {
     return (watch->reader ? CAM_POLL_IN : 0) | (watch->writer ? CAM_POLL_OUT : 0);
 }
 
+/* What the watch was asked for by, once no handle is left in it; else NULL. */
+static PyObject *take_file(LoopObject *loop, CamWatch *watch) {
+    if (is_handle(loop, watch->reader) || is_handle(loop, watch->writer)) {
+        return NULL;
+    }
+    PyObject *file = watch->file;
+    watch->file = NULL;
+    return file;
+}
+
 /* Takes the C owner out of a watch; returns the loop's reference to it, NULL when it had none. */
 static PyObject *forget_io(CamWatch *watch) {
     CamIo *io = watch->io;
@@ -166,6 +176,7 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     PyObject *writer = watch->writer;
     watch->reader = NULL;
     watch->writer = NULL;
+    PyObject *file = take_file(loop, watch);
     PyObject *former = NULL;
     if (watch->io != NULL && watch->io != io) {
         /* The number was closed behind its owner's back and opened again. */
@@ -190,6 +201,7 @@ int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest) {
     /* From here on user code may run and the table may move. */
     Py_XDECREF(unwatched);
     Py_XDECREF(former);
+    Py_XDECREF(file);
     if (drop_watcher(loop, reader) < 0) {
         PyObject *exception = PyErr_GetRaisedException();
         (void)drop_watcher(loop, writer);
@@ -264,6 +276,7 @@ int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg) {
         if (io != NULL && io->interest != 0) {
             Py_VISIT(io->owner);
         }
+        Py_VISIT(loop->watches[fd].file);
         PyObject *pair[] = {loop->watches[fd].reader, loop->watches[fd].writer};
         for (int i = 0; i < 2; i++) {
             Py_VISIT(pair[i]);
@@ -305,6 +318,7 @@ void CamWatch_Clear(LoopObject *loop) {
             Py_XDECREF(pair[i]);
         }
         Py_XDECREF(watches[fd].kept);
+        Py_XDECREF(watches[fd].file);
     }
     PyMem_Free(watches);
 }
@@ -313,6 +327,54 @@ void CamWatch_Clear(LoopObject *loop) {
 
 static PyObject **side_of(CamWatch *watch, uint32_t side) {
     return side == CAM_POLL_IN ? &watch->reader : &watch->writer;
+}
+
+/* The number that an int or an object with fileno() has, with asyncio's ValueError for what is
+ * neither; a closed file's may be negative. 0, or -1 with an exception. May run user code. */
+static int number_of(PyObject *file, int *fd) {
+    PyObject *number;
+    if (PyLong_Check(file)) {
+        number = Py_NewRef(file);
+    } else {
+        PyObject *told = PyObject_CallMethod(file, "fileno", NULL);
+        number = told ? PyNumber_Long(told) : NULL;
+        Py_XDECREF(told);
+        if (number == NULL) {
+            if (PyErr_ExceptionMatches(PyExc_AttributeError) ||
+                PyErr_ExceptionMatches(PyExc_TypeError) ||
+                PyErr_ExceptionMatches(PyExc_ValueError)) {
+                PyErr_Clear();
+                PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file);
+            }
+            return -1;
+        }
+    }
+    long value = PyLong_AsLong(number);
+    Py_DECREF(number);
+    if (value == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (value > INT_MAX || value < INT_MIN) {
+        PyErr_SetString(PyExc_OverflowError, "the descriptor's number is too large");
+        return -1;
+    }
+    *fd = (int)value;
+    return 0;
+}
+
+static void *raise_invalid(int fd) {
+    PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", fd);
+    return NULL;
+}
+
+/* The number under which a file is watched that was closed meanwhile; -1 if it is not. */
+static int number_of_closed(LoopObject *loop, PyObject *file) {
+    for (int fd = 0; fd < loop->watch_capacity; fd++) {
+        if (loop->watches[fd].file == file) {
+            return fd;
+        }
+    }
+    return -1;
 }
 
 /* Refuses a descriptor that belongs to a live transport, as asyncio does; `file` is what it was
@@ -339,9 +401,12 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
     if (CamLoop_CheckUsable(loop) < 0) {
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(args[0]);
-    if (fd < 0 || check_not_transport(loop, fd, args[0]) < 0) {
+    int fd;
+    if (number_of(args[0], &fd) < 0 || check_not_transport(loop, fd, args[0]) < 0) {
         return NULL;
+    }
+    if (fd < 0) {
+        return raise_invalid(fd);
     }
     HandleObject *handle = CamHandle_New(loop, args[1], args + 2, nargs - 2, context);
     if (handle == NULL) {
@@ -365,6 +430,9 @@ static PyObject *watch_add(LoopObject *loop, PyObject *const *args, Py_ssize_t n
     PyObject **slot = side_of(watch, side);
     PyObject *old = *slot;
     *slot = Py_NewRef(handle);
+    if (!PyLong_Check(args[0])) {
+        Py_XSETREF(watch->file, Py_NewRef(args[0]));
+    }
     if (drop_watcher(loop, old) < 0) {
         Py_DECREF(handle);
         return NULL;
@@ -382,12 +450,19 @@ static void side_left(LoopObject *loop, CamWatch *watch, int fd) {
 }
 
 static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
-    int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0) {
+    int fd;
+    if (number_of(file, &fd) < 0) {
         return NULL;
     }
     if (loop->closed) {
         Py_RETURN_FALSE;
+    }
+    if (fd < 0) {
+        int closed = number_of_closed(loop, file);
+        if (closed < 0) {
+            return raise_invalid(fd);
+        }
+        fd = closed;
     }
     CamWatch *watch = watch_find(loop, fd);
     if (watch == NULL || watch->io != NULL || *side_of(watch, side) == NULL) {
@@ -395,10 +470,16 @@ static PyObject *watch_remove(LoopObject *loop, PyObject *file, uint32_t side) {
     }
     PyObject *old = *side_of(watch, side);
     *side_of(watch, side) = NULL;
+    PyObject *last = take_file(loop, watch);
     side_left(loop, watch, fd);
-    if (drop_watcher(loop, old) < 0) {
+    int status = drop_watcher(loop, old); /* from here on the table may move */
+    if (status < 0) {
+        PyObject *exception = PyErr_GetRaisedException();
+        Py_XDECREF(last);
+        PyErr_SetRaisedException(exception);
         return NULL;
     }
+    Py_XDECREF(last);
     Py_RETURN_TRUE;
 }
 
@@ -460,6 +541,7 @@ int CamWatch_Wait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side, 
     *slot = Py_NewRef(readiness);
     ((ReadinessObject *)readiness)->watched = true;
     watch_recount(loop, watch);
+    Py_XDECREF(take_file(loop, watch)); /* may run user code: the table may move */
     return drop_watcher(loop, old);
 }
 
@@ -553,8 +635,8 @@ static PyObject *watch_remove_checked(LoopObject *loop, const char *name, PyObje
     if (check_no_keywords(name, kwnames) < 0) {
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(args[0]);
-    if (fd < 0 || check_not_transport(loop, fd, args[0]) < 0) {
+    int fd;
+    if (number_of(args[0], &fd) < 0 || check_not_transport(loop, fd, args[0]) < 0) {
         return NULL;
     }
     return watch_remove(loop, args[0], side);
@@ -589,8 +671,8 @@ static PyObject *loop_private_remove_writer(PyObject *self, PyObject *file) {
 }
 
 static PyObject *loop_ensure_fd_no_transport(PyObject *self, PyObject *file) {
-    int fd = PyObject_AsFileDescriptor(file);
-    if (fd < 0 || check_not_transport((LoopObject *)self, fd, file) < 0) {
+    int fd;
+    if (number_of(file, &fd) < 0 || check_not_transport((LoopObject *)self, fd, file) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
