@@ -65,3 +65,84 @@ def test_a_wave_of_connections_leaves_little_memory_behind() -> None:
     # trimming all of it is.
     assert most - base > count / 2
     assert left - base < (most - base) * 3 / 4
+
+
+@ours_only
+def test_the_table_by_descriptor_shrinks_and_grows_again() -> None:
+    """Events of a number that was freed with the table's end must not reach its next owner."""
+    status, out, err = run_script(
+        """
+        import asyncio, os, resource, socket
+
+        HIGH = 3000
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if hard < HIGH + 50:
+            raise SystemExit(77)
+
+        def high(sock):
+            # The same socket with a large number.
+            os.dup2(sock.fileno(), HIGH)
+            family, kind = sock.family, sock.type
+            sock.close()
+            sock = socket.socket(family, kind, fileno=HIGH)
+            sock.setblocking(False)
+            return sock
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            low, low_peer = socket.socketpair()
+            low_transport, _ = await loop.create_connection(asyncio.Protocol, sock=low)
+            copies = []
+            for round in range(3):
+                heard = []
+
+                class Protocol(asyncio.Protocol):
+                    def data_received(self, data):
+                        heard.append(data)
+                ours, peer = socket.socketpair()
+                transport, _ = await loop.create_connection(Protocol, sock=high(ours))
+                peer.send(b"%d" % round)
+                while not heard:
+                    await asyncio.sleep(0)
+                assert heard == [b"%d" % round], heard
+                transport.abort()
+                peer.close()
+                await asyncio.sleep(0)
+                # Watched by its number and closed behind the loop's back, but alive elsewhere: the
+                # poller goes on to report it.
+                stale, stale_peer = socket.socketpair()
+                stale = high(stale)
+                loop.add_reader(HIGH, heard.append, b"stale")
+                await asyncio.sleep(0.01)
+                assert heard == [b"%d" % round], heard
+                copies += stale.dup(), stale_peer
+                stale.close()
+                loop.remove_reader(HIGH)
+                stale_peer.send(b"x")
+                # Few enough are left: the loop looks, and the end of the table goes.
+                others = [socket.socketpair() for _ in range(8)]
+                transports = []
+                for one, _ in others:
+                    transports.append(
+                        (await loop.create_connection(asyncio.Protocol, sock=one))[0])
+                for each in transports:
+                    each.abort()
+                for _, other in others:
+                    other.close()
+                await asyncio.sleep(0.01)
+                assert heard == [b"%d" % round], heard
+            for copy in copies:
+                copy.close()
+            low_transport.abort()
+            low_peer.close()
+            await asyncio.sleep(0)
+
+        loop = new_loop()
+        loop.run_until_complete(main())
+        loop.close()
+        """
+    )
+    if status == 77:
+        pytest.skip("3,000 descriptors are not allowed here")
+    assert (status, out, err) == (0, "", "")

@@ -95,14 +95,16 @@ struct LoopObject {
     size_t cancelled_timers;
     CamWatch *watches; /* indexed by descriptor */
     int watch_capacity;
-    int watch_count; /* descriptors that somebody waits for */
-    int doubted;     /* those waiting on a registration that was not verified since */
+    int watch_top;            /* what kept CamWatch_Shrink from it the last time; 0 at first */
+    uint32_t lost_generation; /* the highest of entries that were freed: new ones go on from it */
+    int watch_count;          /* descriptors that somebody waits for */
+    int doubted;              /* those waiting on a registration that was not verified since */
     CamFlush *flush_first;
     CamFlush *flush_last;
     CamRest *resting;              /* who waits for a descriptor to come free */
     size_t unflushed;              /* bytes that those streams were given since the last flush */
     size_t streams;                /* stream transports that live */
-    size_t streams_peak;           /* most of them since memory was last given back */
+    size_t streams_peak;           /* most of them since give_memory_back() looked last */
     CamSpare spare;                /* the last message, to be used for the next */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
     struct CamTlsPool *tls_pool;   /* loop/tls_library.c; NULL before the first TLS connection */
@@ -221,6 +223,9 @@ void CamTls_FreePool(LoopObject *loop);
 /* loop/watch.c */
 int CamWatch_Traverse(LoopObject *loop, visitproc visit, void *arg);
 void CamWatch_Clear(LoopObject *loop);
+
+/* Frees the unused end of the table by descriptor, if it is large. True if it did. No user code. */
+bool CamWatch_Shrink(LoopObject *loop);
 int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event);
 extern PyMethodDef cam_watch_methods[];
 

@@ -63,10 +63,16 @@ static int64_t wait_limit(LoopObject *loop) {
     return left < LONGEST_WAIT ? left : LONGEST_WAIT;
 }
 
-/* The C library keeps what a wave of connections took. About to wait, there is time to look. */
+/* The table by descriptor and the C library keep what a wave of connections took. About to wait,
+ * there is time to look: at each quartering, as it is the last ones that may hold the table's end.
+ */
 static void give_memory_back(LoopObject *loop) {
-    if (loop->streams_peak >= STREAMS_TO_TRIM && loop->streams <= loop->streams_peak / 4) {
-        loop->streams_peak = loop->streams;
+    if (loop->streams > loop->streams_peak / 4 || loop->streams_peak == 0) {
+        return;
+    }
+    bool many = loop->streams_peak >= STREAMS_TO_TRIM;
+    loop->streams_peak = loop->streams;
+    if (CamWatch_Shrink(loop) || many) {
         cam_alloc_trim();
     }
 }

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 64 };
+enum { FIRST_CAPACITY = 64, LARGE_CAPACITY = 1024 };
 
 static uint64_t token_of(int fd, uint32_t generation) {
     return (uint64_t)generation << 32 | (uint32_t)fd;
@@ -35,10 +35,50 @@ static CamWatch *watch_reserve(LoopObject *loop, int fd) {
         }
         memset(watches + loop->watch_capacity, 0,
                (size_t)(capacity - loop->watch_capacity) * sizeof(CamWatch));
+        for (int i = loop->watch_capacity; i < capacity; i++) {
+            watches[i].generation = loop->lost_generation;
+        }
         loop->watches = watches;
         loop->watch_capacity = capacity;
     }
     return &loop->watches[fd];
+}
+
+static bool is_in_use(const CamWatch *watch) {
+    return watch->interest != 0 || watch->reader != NULL || watch->writer != NULL ||
+           watch->kept != NULL || watch->io != NULL;
+}
+
+bool CamWatch_Shrink(LoopObject *loop) {
+    int used = loop->watch_capacity;
+    if (used <= LARGE_CAPACITY ||
+        (loop->watch_top > 0 && is_in_use(&loop->watches[loop->watch_top]))) {
+        return false; /* not worth it; or what was in the way the last time still is */
+    }
+    while (used > 0 && !is_in_use(&loop->watches[used - 1])) {
+        used--;
+    }
+    int capacity = FIRST_CAPACITY;
+    while (capacity < used) {
+        capacity = capacity > INT_MAX / 2 ? INT_MAX : capacity * 2;
+    }
+    if (capacity >= loop->watch_capacity) {
+        loop->watch_top = used - 1;
+        return false;
+    }
+    loop->watch_top = 0;
+    for (int i = capacity; i < loop->watch_capacity; i++) {
+        if (loop->watches[i].generation > loop->lost_generation) {
+            loop->lost_generation = loop->watches[i].generation;
+        }
+    }
+    loop->watch_capacity = capacity;
+    CamWatch *watches = PyMem_Realloc(loop->watches, (size_t)capacity * sizeof(CamWatch));
+    if (watches == NULL) {
+        return false; /* it stays as large as it was, unused */
+    }
+    loop->watches = watches;
+    return true;
 }
 
 static CamWatch *watch_find(LoopObject *loop, int fd) {
