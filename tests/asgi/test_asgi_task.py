@@ -5,6 +5,7 @@ import asyncio
 import collections.abc
 import contextvars
 import inspect
+import socket
 import sys
 from typing import Any
 
@@ -151,6 +152,27 @@ def test_eager_tasks(start: Serve) -> None:
         assert client.read_response().body == b"/y"
     served.call(served.loop.set_task_factory, None)
     served.until(lambda: served.http.tasks == 0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_an_eager_task_that_receives_leaves_the_rest_of_the_input_alone(start: Serve) -> None:
+    """Its sock_recv() happens while the server still works on what it has read."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ours, peer = socket.socketpair()
+        with ours, peer:
+            ours.setblocking(False)
+            peer.send(b"#" * 4000)
+            data = await asyncio.get_running_loop().sock_recv(ours, 5000)
+        await answer(send, scope["path"].encode() + data[:1])
+
+    served = start(app)
+    served.call(served.loop.set_task_factory, asyncio.eager_task_factory)
+    with served.connect() as client:
+        client.send(get("/one") + get("/two") + get("/three"))
+        for path in (b"/one", b"/two", b"/three"):
+            assert client.read_response().body == path + b"#"
+    served.call(served.loop.set_task_factory, None)
 
 
 def test_task_factory_that_fails(start: Serve) -> None:

@@ -146,14 +146,22 @@ void CamLoop_WakeResting(LoopObject *loop) {
     }
 }
 
-char *CamLoop_ReadBuffer(LoopObject *loop) {
-    if (loop->read_buffer == NULL) {
-        loop->read_buffer = PyMem_Malloc(CAM_READ_BUFFER);
-        if (loop->read_buffer == NULL) {
+static char *make_buffer(char **buffer) {
+    if (*buffer == NULL) {
+        *buffer = PyMem_Malloc(CAM_READ_BUFFER);
+        if (*buffer == NULL) {
             PyErr_NoMemory();
         }
     }
-    return loop->read_buffer;
+    return *buffer;
+}
+
+char *CamLoop_ReadBuffer(LoopObject *loop) {
+    return make_buffer(&loop->read_buffer);
+}
+
+char *CamLoop_CallBuffer(LoopObject *loop) {
+    return make_buffer(&loop->call_buffer);
 }
 
 int CamLoop_ReportError(LoopObject *loop, const char *message, PyObject *extra) {
@@ -600,6 +608,8 @@ static void loop_free_memory(LoopObject *loop) {
     CamSpare_Clear(&loop->spare);
     PyMem_Free(loop->read_buffer);
     loop->read_buffer = NULL;
+    PyMem_Free(loop->call_buffer);
+    loop->call_buffer = NULL;
     PyMem_RawFree(loop->datagram_buffers);
     loop->datagram_buffers = NULL;
     CamTls_FreePool(loop);

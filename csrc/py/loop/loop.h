@@ -107,6 +107,7 @@ struct LoopObject {
     size_t streams_peak;           /* most of them since give_memory_back() looked last */
     CamSpare spare;                /* the last message, to be used for the next */
     char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
+    char *call_buffer;             /* as many for sock_* calls, made at the first of them */
     struct CamTlsPool *tls_pool;   /* loop/tls_library.c; NULL before the first TLS connection */
     PyObject *task_factory;        /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
@@ -199,9 +200,13 @@ static inline void CamLoop_DescriptorFreed(LoopObject *loop) {
     }
 }
 
-/* The loop's read buffer, CAM_READ_BUFFER bytes, valid until the step returns; NULL with
- * MemoryError. */
+/* The loop's read buffer, CAM_READ_BUFFER bytes, for the steps of transports: a protocol may work
+ * in it until the step returns. NULL with MemoryError. */
 char *CamLoop_ReadBuffer(LoopObject *loop);
+
+/* As large a one for what may be called from inside such a step (sock_recv in an eager task): its
+ * contents are copied before anything else runs. NULL with MemoryError. */
+char *CamLoop_CallBuffer(LoopObject *loop);
 
 /* Reports the exception that is set by loop.call_exception_handler({message, exception, ...}),
  * as asyncio does for protocols: `extra` is a dict or NULL (protocol, transport keys ...).

@@ -348,14 +348,14 @@ static Attempt receive(SockCallObject *call, void *buffer, size_t size, CamAddre
     }
 }
 
-/* A bytes object with what was received. Small pieces go through the loop's hot buffer: what is
+/* A bytes object with what was received. Small pieces go through a buffer of the loop's: what is
  * asked for at most is often far more than what comes. */
 static Attempt receive_bytes(SockCallObject *call, Py_ssize_t limit, CamAddress *address,
                              PyObject **bytes) {
     LoopObject *loop = call->loop;
     Py_ssize_t count;
     if (limit <= CAM_READ_BUFFER && !loop->sock_bulk) {
-        char *buffer = CamLoop_ReadBuffer(loop);
+        char *buffer = CamLoop_CallBuffer(loop);
         if (buffer == NULL) {
             return FAILED;
         }
