@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Subprocesses, pipes and datagrams: the routes that may be slow but must be right."""
+"""Child processes, datagrams and sendfile."""
 
 import asyncio
-import os
 import signal
 import sys
 
@@ -80,22 +79,6 @@ def test_several_children_at_once(current):
         assert await asyncio.gather(*map(one, range(8))) == list(range(8))
 
     run(current, main())
-
-
-def test_pipes(loop):
-    async def main():
-        reading, writing = os.pipe()
-        read_transport, reader = await loop.connect_read_pipe(Recorder, os.fdopen(reading, "rb"))
-        write_transport, writer = await loop.connect_write_pipe(Recorder, os.fdopen(writing, "wb"))
-        data = b"y" * 500_000
-        write_transport.write(data)
-        write_transport.close()
-        assert await reader.lost is None
-        assert reader.data == data
-        await writer.lost
-        read_transport.close()
-
-    run(loop, main())
 
 
 class Datagrams(asyncio.DatagramProtocol):

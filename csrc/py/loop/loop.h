@@ -99,7 +99,6 @@ struct LoopObject {
     uint32_t lost_generation; /* the highest of entries that were freed: new ones go on from it */
     int watch_count;          /* descriptors that somebody waits for */
     int doubted;              /* those waiting on a registration that was not verified since */
-    PyObject *reading;        /* borrowed: the stream that is reading: it sends after that */
     CamFlush *flush_first;
     CamFlush *flush_last;
     CamRest *resting;              /* who waits for a descriptor to come free */
@@ -120,8 +119,6 @@ struct LoopObject {
     CamDatagramBuffers *datagram_buffers;
     bool closed;
     bool stopping;
-    bool plain;      /* call_soon() and create_task() are those written here */
-    bool fast_tasks; /* create_task() may drive its tasks itself: loop/task.h */
     bool debug;
     bool waiting;      /* blocked, or about to be, without the GIL */
     bool sock_bulk;    /* the last sock_recv was a large one; see sock.c */
@@ -179,6 +176,9 @@ bool CamLoop_IsForeign(LoopObject *loop);
 /* Sets what is watched of io->fd: any of CAM_POLL_*, 0 for nothing now; the number stays taken
  * until CamLoop_UnwatchIo. 0, or -1 with an exception. */
 int CamLoop_WatchIo(LoopObject *loop, CamIo *io, uint32_t interest);
+
+/* True when the number is somebody's: add_reader's, add_writer's or a transport's in C. */
+bool CamLoop_IsWatched(LoopObject *loop, int fd);
 
 /* Stops watching and gives the number up; never fails, no user code. Safe on one not watched. */
 void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io);

@@ -5,10 +5,13 @@
 
 /* The names that feed_data() of asyncio.streams uses, in the order of its code, in every CPython
  * from 3.11 to 3.15. A Python whose method uses others feeds its readers itself. */
-static const char *const known_names[] = {
+static const char *const feed_data_names[] = {
     "_eof",    "_buffer", "extend", "_wakeup_waiter", "_transport",
     "_paused", "len",     "_limit", "pause_reading",  "NotImplementedError",
 };
+
+/* And those of asyncio.subprocess's pipe_data_received(), which finds the reader to feed. */
+static const char *const process_names[] = {"stdout", "stderr", "feed_data"};
 
 int CamReader_IsProtocol(cam_state *state, PyObject *protocol) {
     return state->reader_feed_data != Py_None &&
@@ -45,6 +48,23 @@ static PyObject *referent(PyObject *reference) {
 #endif
 }
 
+/* A reader that C may feed; steals the reference and gives it back, or NULL without an exception.
+ */
+static PyObject *check_reader(cam_state *state, PyObject *reader) {
+    if (reader != NULL && Py_TYPE(reader) == (PyTypeObject *)state->reader_type &&
+        is_stock_method(reader, state->str_feed_data, state->reader_feed_data)) {
+        PyObject *ended = PyObject_GetAttr(reader, state->str__eof);
+        int open = ended == Py_False;
+        Py_XDECREF(ended);
+        if (open) {
+            return reader;
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(reader);
+    return NULL;
+}
+
 PyObject *CamReader_Of(cam_state *state, PyObject *protocol) {
     if (!is_stock_method(protocol, state->str_data_received, state->reader_data_received)) {
         return NULL;
@@ -56,18 +76,22 @@ PyObject *CamReader_Of(cam_state *state, PyObject *protocol) {
     }
     PyObject *reader = referent(reference);
     Py_DECREF(reference);
-    if (reader != NULL && Py_TYPE(reader) == (PyTypeObject *)state->reader_type &&
-        is_stock_method(reader, state->str_feed_data, state->reader_feed_data)) {
-        PyObject *ended = PyObject_GetAttr(reader, state->str__eof);
-        int open = ended == Py_False;
-        Py_XDECREF(ended);
-        if (open) {
-            return reader;
-        }
-        PyErr_Clear();
+    return check_reader(state, reader);
+}
+
+PyObject *CamReader_OfProcess(cam_state *state, PyObject *protocol, PyObject *fd) {
+    if (state->reader_feed_data == Py_None || state->process_data_received == Py_None ||
+        Py_TYPE(protocol) != (PyTypeObject *)state->process_protocol_type ||
+        !is_stock_method(protocol, state->str_pipe_data_received, state->process_data_received)) {
+        return NULL;
     }
-    Py_XDECREF(reader);
-    return NULL;
+    long number = PyLong_AsLong(fd);
+    if (number != 1 && number != 2) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return check_reader(
+        state, PyObject_GetAttr(protocol, number == 1 ? state->str_stdout : state->str_stderr));
 }
 
 /* The reader's bytearray, new reference; NULL without an exception. */
@@ -205,21 +229,40 @@ int CamReader_Filled(cam_state *state, PyObject *reader, Py_ssize_t room, Py_ssi
     return status;
 }
 
-/* True when feed_data() is the one that is known here. */
-static int is_known(PyObject *feed_data) {
-    PyObject *code = PyObject_GetAttrString(feed_data, "__code__");
+/* True when a function written in Python uses exactly these names. */
+static int is_known(PyObject *function, const char *const *known, Py_ssize_t count) {
+    PyObject *code = PyObject_GetAttrString(function, "__code__");
     PyObject *names = code ? PyObject_GetAttrString(code, "co_names") : NULL;
-    Py_ssize_t count = sizeof(known_names) / sizeof(known_names[0]);
-    int known = names != NULL && PyTuple_Check(names) && PyTuple_GET_SIZE(names) == count;
-    for (Py_ssize_t i = 0; known && i < count; i++) {
+    int same = names != NULL && PyTuple_Check(names) && PyTuple_GET_SIZE(names) == count;
+    for (Py_ssize_t i = 0; same && i < count; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i);
-        known =
-            PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, known_names[i]) == 0;
+        same = PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, known[i]) == 0;
     }
     Py_XDECREF(names);
     Py_XDECREF(code);
     PyErr_Clear();
-    return known;
+    return same;
+}
+
+#define IS_KNOWN(function, names) is_known(function, names, sizeof(names) / sizeof((names)[0]))
+
+/* The protocol of asyncio.create_subprocess_exec(). 0, or -1 with an exception. */
+static int find_process_protocol(cam_state *state) {
+    PyObject *module = PyImport_ImportModule("asyncio.subprocess");
+    PyObject *type = module ? PyObject_GetAttrString(module, "SubprocessStreamProtocol") : NULL;
+    Py_XDECREF(module);
+    if (type == NULL) {
+        return -1;
+    }
+    state->process_protocol_type = type;
+    state->process_data_received = PyObject_GetAttr(type, state->str_pipe_data_received);
+    if (state->process_data_received == NULL) {
+        return -1;
+    }
+    if (!IS_KNOWN(state->process_data_received, process_names)) {
+        Py_SETREF(state->process_data_received, Py_NewRef(Py_None));
+    }
+    return 0;
 }
 
 int cam_reader_exec(cam_state *state) {
@@ -239,8 +282,8 @@ int cam_reader_exec(cam_state *state) {
     if (state->reader_feed_data == NULL || state->reader_data_received == NULL) {
         return -1;
     }
-    if (!is_known(state->reader_feed_data)) {
+    if (!IS_KNOWN(state->reader_feed_data, feed_data_names)) {
         Py_SETREF(state->reader_feed_data, Py_NewRef(Py_None)); /* no reader is ours to feed */
     }
-    return 0;
+    return find_process_protocol(state);
 }

@@ -21,6 +21,10 @@ int CamReader_IsProtocol(cam_state *state, PyObject *protocol);
  * it. New reference. */
 PyObject *CamReader_Of(cam_state *state, PyObject *protocol);
 
+/* The reader behind descriptor `fd` (an int) of a child whose protocol is that of
+ * asyncio.create_subprocess_exec(); as CamReader_Of. */
+PyObject *CamReader_OfProcess(cam_state *state, PyObject *protocol, PyObject *fd);
+
 /* Gives the reader `size` bytes (not 0) and wakes who waits for them. 1 when that is done; 0 when
  * nothing was done and Python has to do it; -1 with an exception. */
 int CamReader_Feed(cam_state *state, PyObject *reader, const char *data, Py_ssize_t size);

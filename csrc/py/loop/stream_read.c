@@ -1,42 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stream transport's reading half: one recv per readiness, then the poller is asked again, so
- * that no connection starves the others.
+ * The stream transport's reading half (inbox.h): who is given what comes in.
  *
- * Small reads go through the loop's one hot buffer and are copied out at their exact size; after
- * a read of more than BULK_THRESHOLD bytes the next goes straight into a bytes object, which
- * saves the copy. A protocol in C parses in the hot buffer itself, and asyncio's StreamReader is
- * fed from it, or received into, without a bytes object in between.
+ * A protocol in C parses in the loop's hot buffer itself, and asyncio's StreamReader is fed from
+ * it, or received into, without a bytes object in between.
  */
 #include "loop/reader.h"
 #include "loop/stream_object.h"
 
 #include "compat.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-
-enum {
-    BULK_THRESHOLD = 4 * 1024,
-    BULK_FIRST = 64 * 1024,
-    BULK_LARGEST = 256 * 1024,
-};
-
-/* recv; the size, 0 at the end, -1 for nothing now, -2 for an error with OSError set. */
-static Py_ssize_t receive(StreamObject *stream, void *buffer, size_t size) {
-    Py_ssize_t count = recv(stream->io.fd, buffer, size, 0);
-    if (count >= 0) {
-        return count;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-        return -1;
-    }
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -2;
-}
-
 static int receive_failed(StreamObject *stream, Py_ssize_t status) {
-    return status == -1 ? 0 : cam_stream_fatal(stream, "Fatal read error on socket transport");
+    return status == CAM_INBOX_NOTHING
+               ? 0
+               : cam_stream_fatal(stream, "Fatal read error on socket transport");
 }
 
 static int received_eof(StreamObject *stream) {
@@ -72,7 +49,7 @@ static int read_native(LoopObject *loop, StreamObject *stream) {
     if (buffer == NULL) {
         return cam_stream_fatal(stream, "Fatal read error on socket transport");
     }
-    Py_ssize_t size = receive(stream, buffer, CAM_READ_BUFFER);
+    Py_ssize_t size = cam_inbox_read(stream->io.fd, buffer, CAM_READ_BUFFER);
     if (size < 0) {
         return receive_failed(stream, size);
     }
@@ -89,56 +66,8 @@ static int read_native(LoopObject *loop, StreamObject *stream) {
     return status;
 }
 
-/* A bytes object of what there is; NULL with the status of receive in *size. */
-static PyObject *receive_bytes(LoopObject *loop, StreamObject *stream, Py_ssize_t *size) {
-    if (stream->bulk_size > 0) {
-        PyObject *data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)stream->bulk_size);
-        if (data == NULL) {
-            *size = -2;
-            return NULL;
-        }
-        *size = receive(stream, PyBytes_AS_STRING(data), stream->bulk_size);
-        if (*size <= 0) {
-            Py_DECREF(data);
-            return NULL;
-        }
-        if ((size_t)*size < stream->bulk_size && _PyBytes_Resize(&data, *size) < 0) {
-            *size = -2;
-        }
-        return data;
-    }
-    char *buffer = CamLoop_ReadBuffer(loop);
-    if (buffer == NULL) {
-        *size = -2;
-        return NULL;
-    }
-    *size = receive(stream, buffer, CAM_READ_BUFFER);
-    if (*size <= 0) {
-        return NULL;
-    }
-    PyObject *data = CamSpare_Bytes(&loop->spare, buffer, *size);
-    if (data == NULL) {
-        *size = -2;
-    }
-    return data;
-}
-
-/* So much was received: how much is the next read prepared for? */
-static void adapt_bulk(StreamObject *stream, Py_ssize_t size) {
-    if (size <= BULK_THRESHOLD) {
-        stream->bulk_size = 0;
-    } else if (stream->bulk_size == 0) {
-        stream->bulk_size = BULK_FIRST;
-    } else if ((size_t)size == stream->bulk_size && stream->bulk_size < BULK_LARGEST) {
-        stream->bulk_size *= 2;
-    }
-}
-
-/* Hands bytes to the protocol; steals the reference, NULL being MemoryError. */
+/* Hands bytes to the protocol; steals the reference. */
 static int deliver(LoopObject *loop, StreamObject *stream, PyObject *data) {
-    if (data == NULL) {
-        return cam_stream_fatal(stream, "Fatal read error on socket transport");
-    }
     PyObject *result = cam_stream_call(stream, stream->state->str_data_received, data);
     CamSpare_Done(&loop->spare, data);
     if (result == NULL) {
@@ -150,43 +79,25 @@ static int deliver(LoopObject *loop, StreamObject *stream, PyObject *data) {
 
 static int read_bytes(LoopObject *loop, StreamObject *stream) {
     Py_ssize_t size;
-    PyObject *data = receive_bytes(loop, stream, &size);
+    PyObject *data = cam_inbox_bytes(&stream->inbox, loop, stream->io.fd, &size);
     if (data == NULL) {
-        return size == 0 ? received_eof(stream) : receive_failed(stream, size);
+        return size == CAM_INBOX_END ? received_eof(stream) : receive_failed(stream, size);
     }
-    adapt_bulk(stream, size);
     return deliver(loop, stream, data);
 }
 
 /* Feeds an asyncio.StreamReader what there is. */
 static int feed_reader(LoopObject *loop, StreamObject *stream, PyObject *reader) {
-    cam_state *state = stream->state;
-    Py_ssize_t room = (Py_ssize_t)stream->bulk_size;
-    char *buffer = room > 0 ? CamReader_Room(state, reader, room) : NULL;
-    int status;
-    Py_ssize_t size;
-    if (buffer != NULL) {
-        size = receive(stream, buffer, (size_t)room);
-        PyObject *exception = size == -2 ? PyErr_GetRaisedException() : NULL;
-        status = CamReader_Filled(state, reader, room, size > 0 ? size : 0);
-        if (exception != NULL) {
-            PyErr_Clear();
-            PyErr_SetRaisedException(exception);
-        }
-    } else {
-        buffer = CamLoop_ReadBuffer(loop);
-        size = buffer ? receive(stream, buffer, CAM_READ_BUFFER) : -2;
-        status = size > 0 ? CamReader_Feed(state, reader, buffer, size) : 0;
-        if (size > 0 && status == 0) {
-            return deliver(loop, stream, CamSpare_Bytes(&loop->spare, buffer, size));
-        }
+    PyObject *left;
+    Py_ssize_t size = cam_inbox_feed(&stream->inbox, loop, stream->io.fd, reader, &left);
+    if (left != NULL) {
+        return deliver(loop, stream, left);
+    }
+    if (size == CAM_INBOX_REFUSED) {
+        return cam_stream_fatal(stream, "Fatal error: protocol.data_received() call failed.");
     }
     if (size <= 0) {
-        return size == 0 ? received_eof(stream) : receive_failed(stream, size);
-    }
-    adapt_bulk(stream, size);
-    if (status < 0) {
-        return cam_stream_fatal(stream, "Fatal error: protocol.data_received() call failed.");
+        return size == CAM_INBOX_END ? received_eof(stream) : receive_failed(stream, size);
     }
     return 0;
 }
@@ -232,8 +143,8 @@ static int read_buffered(StreamObject *stream) {
         PyBuffer_Release(&view);
         return 0;
     }
-    Py_ssize_t size = receive(stream, view.buf, (size_t)view.len);
-    if (size == -2) {
+    Py_ssize_t size = cam_inbox_read(stream->io.fd, view.buf, (size_t)view.len);
+    if (size == CAM_INBOX_FAILED) {
         PyObject *exception = PyErr_GetRaisedException();
         PyBuffer_Release(&view); /* may run user code */
         PyErr_SetRaisedException(exception);
@@ -257,7 +168,12 @@ static int read_buffered(StreamObject *stream) {
     return 0;
 }
 
-static int read_some(LoopObject *loop, StreamObject *stream) {
+int cam_stream_readable(LoopObject *loop, PyObject *owner) {
+    StreamObject *stream = (StreamObject *)owner;
+    /* Paused, closed or at its end since the poller reported it. */
+    if (stream->lost || !(stream->io.interest & CAM_POLL_IN)) {
+        return 0;
+    }
     if (stream->native != NULL) {
         return read_native(loop, stream);
     }
@@ -265,19 +181,6 @@ static int read_some(LoopObject *loop, StreamObject *stream) {
         return read_fed(loop, stream);
     }
     return stream->buffered ? read_buffered(stream) : read_bytes(loop, stream);
-}
-
-int cam_stream_readable(LoopObject *loop, PyObject *owner) {
-    StreamObject *stream = (StreamObject *)owner;
-    /* Paused, closed or at its end since the poller reported it. */
-    if (stream->lost || !(stream->io.interest & CAM_POLL_IN)) {
-        return 0;
-    }
-    loop->reading = owner;
-    int status = read_some(loop, stream);
-    loop->reading = NULL;
-    cam_stream_flush(owner);
-    return status;
 }
 
 int cam_stream_pause_reading(StreamObject *stream) {

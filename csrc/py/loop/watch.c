@@ -264,6 +264,11 @@ void CamLoop_UnwatchIo(LoopObject *loop, CamIo *io) {
     Py_XDECREF(forget_io(watch)); /* not the last: the caller has one */
 }
 
+bool CamLoop_IsWatched(LoopObject *loop, int fd) {
+    CamWatch *watch = watch_find(loop, fd);
+    return watch != NULL && (watch->io != NULL || watch->reader != NULL || watch->writer != NULL);
+}
+
 int CamWatch_Dispatch(LoopObject *loop, const cam_poll_event *event) {
     int fd = (int)(uint32_t)event->token;
     uint32_t generation = (uint32_t)(event->token >> 32);
