@@ -50,7 +50,7 @@ static int module_exec(PyObject *module) {
         cam_sock_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
         cam_tls_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
         cam_write_pipe_exec(module, state) < 0 || cam_process_pipe_exec(module, state) < 0 ||
-        cam_asgi_exec(module, state) < 0) {
+        cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -74,6 +74,7 @@ static void module_free(void *module) {
     CAM_OBJECTS(X)
 #undef X
     cam_handle_free_stock(state);
+    cam_task_free_stock(state);
     cam_asgi_free(state);
     cam_tls_free(state);
 }

@@ -16,6 +16,9 @@
 #include "asgi/constants.h"
 #include "loop/tls_library.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Interned strings, as state->str_NAME. */
 #define CAM_STRINGS(X)                                                                             \
     X(context)                                                                                     \
@@ -34,6 +37,16 @@
     X(Task)                                                                                        \
     X(_report_slow)                                                                                \
     X(_report_slow_step)                                                                           \
+    /* loop/task*.c */                                                                             \
+    X(create_task)                                                                                 \
+    X(get_loop)                                                                                    \
+    X(_loop)                                                                                       \
+    X(_asyncio_future_blocking)                                                                    \
+    X(_make_cancelled_error)                                                                       \
+    X(add_done_callback)                                                                           \
+    X(result)                                                                                      \
+    X(throw)                                                                                       \
+    X(call_soon)                                                                                   \
     /* loop/stream*.c, loop/listener.c */                                                          \
     X(connection_made)                                                                             \
     X(connection_lost)                                                                             \
@@ -131,6 +144,22 @@
     X(kw_loop_context)                                                                             \
     X(kw_loop_name)                                                                                \
     X(kw_loop_name_context)                                                                        \
+    /* loop/task*.c */                                                                             \
+    X(resumption_type)                                                                             \
+    X(stock_task)                                                                                  \
+    X(stock_future)                                                                                \
+    X(stock_result)                                                                                \
+    X(stock_cancel)                                                                                \
+    X(stock_set_exception)                                                                         \
+    X(iscoroutine)                                                                                 \
+    X(coroutine_types)                                                                             \
+    X(current_tasks)                                                                               \
+    X(register_task)                                                                               \
+    X(unlist_task)                                                                                 \
+    X(all_tasks)                                                                                   \
+    X(all_tasks_iterating)                                                                         \
+    X(all_tasks_removed)                                                                           \
+    X(kw_context)                                                                                  \
     /* protocol.c */                                                                               \
     X(protocol_type)                                                                               \
     /* loop/stream.c, loop/listener.c */                                                           \
@@ -169,6 +198,7 @@
     X(process_pipe_type)
 
 typedef struct cam_handle_stock cam_handle_stock;
+typedef struct cam_task_stock cam_task_stock;
 
 typedef struct cam_state {
 #define X(name) PyObject *str_##name;
@@ -178,6 +208,9 @@ typedef struct cam_state {
     CAM_OBJECTS(X)
 #undef X
     PyObject *future_loop;          /* borrowed: the loop in future_keywords, NULL for none */
+    cam_task_stock *task_stock;     /* loop/task_step.c: callables kept for the next await */
+    uint64_t task_number;           /* of the last task with a default name */
+    bool drives_tasks;              /* loop/task.h: this Python's tasks are known well enough */
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
     cam_asgi_constants asgi;        /* asgi/ */
     cam_tls_library tls;            /* loop/tls_library.c */
@@ -198,10 +231,12 @@ int cam_tls_exec(PyObject *module, cam_state *state);
 int cam_read_pipe_exec(PyObject *module, cam_state *state);
 int cam_write_pipe_exec(PyObject *module, cam_state *state);
 int cam_process_pipe_exec(PyObject *module, cam_state *state);
+int cam_task_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */
 void cam_handle_free_stock(cam_state *state);
+void cam_task_free_stock(cam_state *state);
 void cam_asgi_free(cam_state *state);
 int cam_asgi_traverse(cam_state *state, visitproc visit, void *arg);
 void cam_tls_free(cam_state *state);

@@ -77,6 +77,7 @@ class Loop:
     _thread_id: int | None
     _task_factory: Any
     slow_callback_duration: float
+    fast_tasks: bool
     def __new__(cls, *args: Any, **kwargs: Any) -> Loop: ...
     @classmethod
     def _adopt_methods(cls) -> None: ...

@@ -7,6 +7,7 @@ import gc
 import signal
 import socket
 import threading
+import types
 
 import camshaft
 from tests.leaks.scenario import Table, coroutine, plain, turns
@@ -157,6 +158,145 @@ async def task_groups_that_fail(loop):
             group.create_task(asyncio.sleep(1000))
     except* ValueError:
         pass
+
+
+@coroutine(SCENARIOS)
+async def tasks_that_await_tasks(loop):
+    async def level(depth):
+        if depth:
+            await loop.create_task(level(depth - 1))
+        await asyncio.sleep(0)
+
+    task = loop.create_task(level(5))
+    task.add_done_callback(nothing)
+    waiters = [loop.create_task(asyncio.wait_for(task, 60)) for _ in range(3)]
+    await asyncio.sleep(0)
+    repr(task)
+    task.get_stack()
+    ((first, _), *_) = task._callbacks
+    task.remove_done_callback(first)
+    waiters[-1].cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
+@coroutine(SCENARIOS)
+async def tasks_that_misbehave(loop):
+    @types.coroutine
+    def give(value):
+        yield value
+
+    async def misbehave(value):
+        try:
+            await give(value)
+        except RuntimeError:
+            await asyncio.sleep(0)
+        return value
+
+    for value in (5, loop.create_future(), (number for number in ())):
+        await loop.create_task(misbehave(value))
+    for wrong in (5, nothing):
+        try:
+            loop.create_task(wrong)
+        except TypeError:
+            pass
+    task = loop.create_task(asyncio.sleep(0))
+    task.add_done_callback(fail)
+    task.add_done_callback(fail)
+    await task
+    task.cancel()
+
+
+@coroutine(SCENARIOS)
+async def tasks_that_fail(loop):
+    async def failing(error):
+        raise error
+
+    for error in (ValueError("on purpose"), asyncio.CancelledError("on purpose")):
+        task = loop.create_task(failing(error))
+        try:
+            await task
+        except (ValueError, asyncio.CancelledError):
+            pass
+    loop.create_task(failing(ValueError("that nobody retrieves")))
+    await asyncio.sleep(0)
+
+
+@plain(SCENARIOS)
+def tasks_that_interrupt(loop):
+    async def interrupt():
+        raise KeyboardInterrupt
+
+    async def waiting(task):
+        await task
+
+    task = loop.create_task(interrupt())
+    waiter = loop.create_task(waiting(task))
+    for _ in range(2):
+        try:
+            loop.run_forever()
+        except KeyboardInterrupt:
+            pass
+    waiter.done()
+
+
+@plain(SCENARIOS)
+def tasks_entered_twice(loop):
+    task = loop.create_task(asyncio.sleep(0))
+    asyncio.tasks._enter_task(loop, task)
+    turns(loop)
+    asyncio.tasks._leave_task(loop, task)
+    task.get_coro().close()
+
+
+@plain(SCENARIOS)
+def tasks_dropped(loop):
+    async def waiting():
+        kept = asyncio.current_task()
+        await loop.create_future()
+        return kept
+
+    loop.create_task(waiting())
+    turns(loop)
+    loop.create_task(asyncio.sleep(0)).get_coro().close()
+    gc.collect()
+
+
+@plain(SCENARIOS)
+def tasks_of_a_closed_loop(_):
+    loop = camshaft.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    waiting = loop.create_task(asyncio.sleep(60))
+    turns(loop)
+    loop.create_task(asyncio.sleep(0)).get_coro().close()
+    waiting.cancel()
+    loop.close()
+    gc.collect()
+
+
+@coroutine(SCENARIOS)
+async def tasks_in_debug_mode(loop):
+    early = loop.create_task(asyncio.sleep(0))
+    loop.set_debug(True)
+    await loop.create_task(asyncio.sleep(0))
+    await early
+    loop.set_debug(False)
+
+
+@coroutine(SCENARIOS)
+async def tasks_on_a_replaced_call_soon(loop):
+    original = loop.call_soon
+    early = loop.create_task(asyncio.sleep(0))
+    loop.call_soon = lambda *args, **keywords: original(*args, **keywords)
+    await loop.create_task(asyncio.sleep(0))
+    await early
+    del loop.call_soon
+
+
+@coroutine(SCENARIOS)
+async def tasks_left_to_asyncio(loop):
+    loop.fast_tasks = False
+    await asyncio.gather(*(asyncio.sleep(0) for _ in range(3)))
+    loop.fast_tasks = True
 
 
 @plain(SCENARIOS)

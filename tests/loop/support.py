@@ -31,6 +31,19 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return camshaft.new_event_loop()
 
 
+TASK_KINDS = ("driven", "stock") if LOOP_NAME == "camshaft" else ("stock",)
+"""Who runs the tasks of a loop: the loop itself, or asyncio's own code."""
+
+
+def with_tasks(loop: Any, kind: str) -> Any:
+    """The loop with tasks of a kind; skips where the loop cannot drive the running Python's."""
+    if kind == "driven" and not loop.fast_tasks:
+        pytest.skip("the loop drives tasks on CPython 3.11 to 3.13")
+    if LOOP_NAME == "camshaft":
+        loop.fast_tasks = kind == "driven"
+    return loop
+
+
 def run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end; TimeoutError when it takes longer than LIMIT."""
     return loop.run_until_complete(asyncio.wait_for(coroutine, LIMIT))

@@ -7,10 +7,15 @@ import sys
 
 import pytest
 
-from tests.loop.support import run
+from tests.loop.support import TASK_KINDS, run, with_tasks
 
 NEW_KEYWORDS = sys.version_info >= (3, 14)
 """create_task(**kwargs) hands everything to the factory (gh-128307)."""
+
+
+@pytest.fixture(params=TASK_KINDS)
+def loop(loop, request):
+    return with_tasks(loop, request.param)
 
 
 def test_tasks_and_futures_are_asyncios(loop):

@@ -12,6 +12,7 @@ import importlib.util
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 PACKAGE = "test.test_asyncio"
 
@@ -65,6 +66,11 @@ MODULES = (
     "test_tools",
 )
 
+# CPython's tests of its task type, with tasks that our loop drives: made by its create_task(), on
+# our loop wherever a test does not bring a loop with a clock of its own.
+DRIVEN_TASKS = "DrivenTasks"
+DRIVEN_CLASSES = ("CTask_CFuture_Tests", "CTask_PyFuture_Tests")
+
 
 def exists() -> bool:
     """True if this Python has asyncio's tests."""
@@ -80,7 +86,47 @@ def names() -> list[str]:
     for module in MODULES:
         if importlib.util.find_spec(f"{PACKAGE}.{module}") is not None:
             found.append(module)
-    return found
+    return [*found, DRIVEN_TASKS]
+
+
+def _driven_methods() -> dict[str, Any]:
+    """What makes the loops and tasks of a test by camshaft."""
+    import camshaft
+
+    utils = importlib.import_module(f"{PACKAGE}.utils")
+
+    def new_test_loop(self: Any, gen: Any = None) -> asyncio.AbstractEventLoop:
+        if gen is not None:
+            loop: asyncio.AbstractEventLoop = utils.TestCase.new_test_loop(self, gen)
+            return loop
+        loop = camshaft.new_event_loop()
+        self.set_event_loop(loop)
+        return loop
+
+    def new_task(
+        self: Any, loop: Any, coro: Any, name: Any = "TestTask", context: Any = None, **more: Any
+    ) -> Any:
+        if not isinstance(loop, camshaft.EventLoop) or any(more.values()):
+            return asyncio.Task(coro, loop=loop, name=name, context=context, **more)
+        # These tests set a task factory that comes here.
+        factory = loop.get_task_factory()
+        loop.set_task_factory(None)
+        try:
+            return loop.create_task(coro, name=name, context=context)
+        finally:
+            loop.set_task_factory(factory)
+
+    return {"new_test_loop": new_test_loop, "new_task": new_task}
+
+
+def _load_driven(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> unittest.TestSuite:
+    module = importlib.import_module(f"{PACKAGE}.test_tasks")
+    methods = _driven_methods() if new_loop is not asyncio.SelectorEventLoop else {}
+    suite = unittest.TestSuite()
+    for name in DRIVEN_CLASSES:
+        kind = type(f"Driven{name}", (getattr(module, name),), {"__module__": "peers", **methods})
+        suite.addTest(unittest.defaultTestLoader.loadTestsFromTestCase(kind))
+    return suite
 
 
 def _adapter(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> type:
@@ -100,4 +146,6 @@ def load(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> unitte
     loader = unittest.defaultTestLoader
     if name in MIXINS:
         return loader.loadTestsFromTestCase(_adapter(name, new_loop))
+    if name == DRIVEN_TASKS:
+        return _load_driven(new_loop)
     return loader.loadTestsFromName(f"{PACKAGE}.{name}")

@@ -7,6 +7,7 @@
 #include "asgi/response.h"
 #include "asgi/scope.h"
 #include "asgi/wait.h"
+#include "loop/task.h"
 
 /* ---- the life of a request ---- */
 
@@ -41,7 +42,8 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     return self;
 }
 
-int CamCycle_Start(CycleObject *self) {
+/* The task by create_task(), which may be anybody's. */
+static PyObject *create_task(CycleObject *self) {
     HttpServerObject *server = self->server;
     /* Entered, not given to create_task(): that would be a keyword, and task factories written
      * for asyncio may know none. The task copies the context that it is made in. */
@@ -52,23 +54,48 @@ int CamCycle_Start(CycleObject *self) {
         Py_SETREF(context, PyContext_Copy(context));
         if (context == NULL || PyContext_Enter(context) < 0) {
             Py_XDECREF(context);
-            return -1;
+            return NULL;
         }
     }
-    CamServer_AddCycle(server, self);
     PyObject *task = PyObject_CallMethodOneArg(server->loop, self->state->asgi.str_create_task,
                                                (PyObject *)self);
     PyObject *error = task ? NULL : PyErr_GetRaisedException();
-    int left = PyContext_Exit(context);
-    Py_DECREF(context);
-    if (task == NULL || left < 0) {
-        self->run = CAM_RUN_ENDED;
-        CamServer_RemoveCycle(server, self);
-        Py_XDECREF(task);
+    if (PyContext_Exit(context) < 0) {
+        Py_CLEAR(task);
         if (error != NULL) {
             PyErr_Clear();
-            PyErr_SetRaisedException(error);
         }
+    }
+    Py_DECREF(context);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+    }
+    return task;
+}
+
+/* The task as our own loop makes it. */
+static PyObject *drive_task(CycleObject *self, LoopObject *loop) {
+    PyObject *context = PyContext_Copy(self->server->context);
+    if (context == NULL) {
+        return NULL;
+    }
+    PyObject *task = CamLoop_CheckUsable(loop) < 0
+                         ? NULL
+                         : CamTask_New(loop, (PyObject *)self, NULL, context, true);
+    Py_DECREF(context);
+    return task;
+}
+
+int CamCycle_Start(CycleObject *self) {
+    HttpServerObject *server = self->server;
+    CamServer_AddCycle(server, self);
+    PyObject *task =
+        CamLoop_Check(self->state, server->loop) && CamLoop_DrivesTasks((LoopObject *)server->loop)
+            ? drive_task(self, (LoopObject *)server->loop)
+            : create_task(self);
+    if (task == NULL) {
+        self->run = CAM_RUN_ENDED;
+        CamServer_RemoveCycle(server, self);
         return -1;
     }
     if (self->run == CAM_RUN_ENDED) {

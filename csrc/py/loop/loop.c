@@ -3,6 +3,7 @@
 
 #include "args.h"
 #include "compat.h"
+#include "loop/task.h"
 
 #include <errno.h>
 #include <math.h>
@@ -464,6 +465,12 @@ static PyObject *loop_create_future(PyObject *self, PyObject *Py_UNUSED(ignored)
     return CamLoop_CreateFuture((LoopObject *)self);
 }
 
+bool CamLoop_DrivesTasks(LoopObject *loop) {
+    cam_state *state = loop->state;
+    return CamTask_Drives(loop) && loop->task_factory == NULL &&
+           is_stock(state->tasks_names, state->str_Task, state->asyncio_task);
+}
+
 PyDoc_STRVAR(create_task_doc,
              "create_task($self, coro, *, name=None, context=None, **kwargs)\n--\n\n"
              "An asyncio.Task (or what the task factory makes) that runs coro on this loop.\n\n"
@@ -500,10 +507,13 @@ static PyObject *loop_create_task(PyObject *self, PyObject *const *args, Py_ssiz
     if (CamLoop_CheckUsable(loop) < 0) {
         return NULL;
     }
-    PyObject *stack[5] = {NULL, args[0], self, NULL, NULL};
-    PyObject *names = state->kw_loop;
     bool named = name != NULL && name != Py_None;
     bool placed = context != NULL && context != Py_None;
+    if (CamTask_Drives(loop)) {
+        return CamTask_New(loop, args[0], named ? name : NULL, placed ? context : NULL, false);
+    }
+    PyObject *stack[5] = {NULL, args[0], self, NULL, NULL};
+    PyObject *names = state->kw_loop;
     if (named && placed) {
         stack[3] = name;
         stack[4] = context;
@@ -630,6 +640,43 @@ static PyObject *loop_close(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
+/* Whether the class has the method written here; -1 with an exception. */
+static int has_method(PyTypeObject *type, PyObject *name, PyCFunction function) {
+    PyObject *method = PyObject_GetAttr((PyObject *)type, name);
+    if (method == NULL) {
+        return -1;
+    }
+    int same = Py_IS_TYPE(method, &PyMethodDescr_Type) &&
+               ((PyMethodDescrObject *)method)->d_method->ml_meth == function;
+    Py_DECREF(method);
+    return same;
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
+static int is_plain_type(cam_state *state, PyTypeObject *type) {
+    int plain = has_method(type, state->str_call_soon, FAST(loop_call_soon));
+    return plain > 0 ? has_method(type, state->str_create_task, FAST(loop_create_task)) : plain;
+}
+
+/* Notices when a method is replaced that C code would leave out: tests and tracers do that. */
+static int loop_setattro(PyObject *self, PyObject *name, PyObject *value) {
+    LoopObject *loop = (LoopObject *)self;
+    cam_state *state = loop->state;
+    if (PyObject_GenericSetAttr(self, name, value) < 0) {
+        return -1;
+    }
+    if (PyUnicode_Compare(name, state->str_call_soon) == 0 ||
+        PyUnicode_Compare(name, state->str_create_task) == 0) {
+        int plain = value == NULL ? is_plain_type(state, Py_TYPE(self)) : 0;
+        if (plain < 0) {
+            return -1;
+        }
+        loop->plain = plain;
+    }
+    return 0;
+}
+
 static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                           PyObject *Py_UNUSED(kwargs)) {
     cam_state *state = CamState_OfType(type);
@@ -641,6 +688,14 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
         return NULL;
     }
     loop->state = state;
+    int plain = is_plain_type(state, type);
+    if (plain < 0) {
+        loop->poll = (cam_poll){-1, -1};
+        Py_DECREF(loop);
+        return NULL;
+    }
+    loop->plain = plain;
+    loop->fast_tasks = true;
     loop->forks = forks;
     loop->slow_callback_duration = 0.1;
     cam_heap_init(&loop->timers);
@@ -734,6 +789,15 @@ static int set_bool(PyObject *value, bool *target) {
 BOOL_GETSET(closed)
 BOOL_GETSET(stopping)
 
+static PyObject *loop_get_fast_tasks(PyObject *self, void *Py_UNUSED(closure)) {
+    LoopObject *loop = (LoopObject *)self;
+    return bool_of(loop->fast_tasks && loop->state->drives_tasks);
+}
+
+static int loop_set_fast_tasks(PyObject *self, PyObject *value, void *Py_UNUSED(closure)) {
+    return set_bool(value, &((LoopObject *)self)->fast_tasks);
+}
+
 static PyObject *loop_get_debug_flag(PyObject *self, void *Py_UNUSED(closure)) {
     return bool_of(((LoopObject *)self)->debug);
 }
@@ -783,6 +847,11 @@ static int loop_set_factory(PyObject *self, PyObject *value, void *Py_UNUSED(clo
     return 0;
 }
 
+PyDoc_STRVAR(fast_tasks_doc,
+             "True if create_task() makes tasks that the loop itself drives.\n\n"
+             "False leaves all of it to asyncio, for tasks made afterwards. It stays\n"
+             "False on a Python whose tasks are not as they are known here.");
+
 static PyGetSetDef loop_getset[] = {
     {"_closed", loop_get_closed, loop_set_closed, NULL, NULL},
     {"_stopping", loop_get_stopping, loop_set_stopping, NULL, NULL},
@@ -791,10 +860,9 @@ static PyGetSetDef loop_getset[] = {
     {"_task_factory", loop_get_factory, loop_set_factory, NULL, NULL},
     {"slow_callback_duration", loop_get_slow, loop_set_slow,
      "Seconds after which debug mode reports a callback as slow.", NULL},
+    {"fast_tasks", loop_get_fast_tasks, loop_set_fast_tasks, fast_tasks_doc, NULL},
     {NULL},
 };
-
-#define FAST(function) (PyCFunction)(void (*)(void)) function
 
 PyDoc_STRVAR(adopt_methods_doc,
              "_adopt_methods($type, /)\n--\n\n"
@@ -856,10 +924,9 @@ static PyObject *loop_adopt_methods(PyObject *cls, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(loop_doc, "The C half of camshaft.EventLoop: scheduling, watching, turns.");
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_doc, (void *)loop_doc}, {Py_tp_new, loop_new},
-    {Py_tp_dealloc, loop_dealloc}, {Py_tp_traverse, loop_traverse},
-    {Py_tp_clear, loop_clear},     {Py_tp_methods, loop_methods},
-    {Py_tp_getset, loop_getset},   {0, NULL},
+    {Py_tp_doc, (void *)loop_doc},   {Py_tp_new, loop_new},           {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},       {Py_tp_methods, loop_methods},
+    {Py_tp_getset, loop_getset},     {Py_tp_setattro, loop_setattro}, {0, NULL},
 };
 
 static PyType_Spec loop_spec = {

@@ -119,6 +119,8 @@ struct LoopObject {
     CamDatagramBuffers *datagram_buffers;
     bool closed;
     bool stopping;
+    bool plain;      /* call_soon() and create_task() are those written here */
+    bool fast_tasks; /* create_task() may drive its tasks itself: loop/task.h */
     bool debug;
     bool waiting;      /* blocked, or about to be, without the GIL */
     bool sock_bulk;    /* the last sock_recv was a large one; see sock.c */

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import selectors
 import sys
 import threading
@@ -68,6 +69,17 @@ _CONNECTION_KEYWORDS = inspect.signature(
 }
 
 
+def _wants_fast_tasks() -> bool:
+    """What the environment says of EventLoop.fast_tasks; ValueError if it cannot be understood."""
+    kind = os.environ.get("CAMSHAFT_TASKS", "driven")
+    if kind not in ("driven", "stock"):
+        raise ValueError(f"CAMSHAFT_TASKS is {kind!r}; it may be 'driven' or 'stock'")
+    return kind == "driven"
+
+
+_FAST_TASKS = _wants_fast_tasks()
+
+
 class _Watched:
     """What asyncio's pipe transports ask of a selector, for their repr()."""
 
@@ -100,10 +112,16 @@ class EventLoop(
     Differences from asyncio: callbacks are run by C and a handle forgets its callback once it has
     run; stream writes of one turn go out together at its end; ``time()`` has nanoseconds; a loop
     used in a forked child raises RuntimeError instead of disturbing its parent's poller.
+
+    On CPython 3.11 to 3.13 ``create_task()`` makes asyncio's tasks in C and the loop runs their
+    steps itself. ``fast_tasks = False`` leaves that to asyncio for the tasks that a loop makes from
+    then on, ``CAMSHAFT_TASKS=stock`` in the environment for all loops. The numbers of default names
+    ("Task-1") are counted apart from those that ``asyncio.Task`` gives by itself.
     """
 
     def __init__(self) -> None:
         _base_events.BaseEventLoop.__init__(self)
+        self.fast_tasks = _FAST_TASKS
         # What asyncio's selector loop would have made.
         self._selector: Any = _Watched(self)
         self._ssock: socket.socket | None = None
