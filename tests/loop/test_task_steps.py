@@ -346,6 +346,9 @@ def test_a_step_within_a_step(loop, reports):
     assert found is not task
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="from 3.14 on only the running loop's tasks can be entered"
+)
 def test_a_task_that_is_entered_already(loop, reports):
     task = loop.create_task(nothing())
     asyncio.tasks._enter_task(loop, task)
@@ -367,7 +370,12 @@ def test_a_step_that_leaves_its_task(loop, reports):
     task = loop.create_task(main())
     run_turns(loop, 2)
     assert task.result() == 5
-    assert "does not match the current task None" in str(reports.pop()["exception"])
+    text = (
+        "does not match the current task None"
+        if sys.version_info < (3, 14)
+        else "while task None is entered"
+    )
+    assert text in str(reports.pop()["exception"])
 
 
 def test_a_context_that_is_entered(loop, reports):
@@ -628,6 +636,7 @@ def test_results_given_from_outside(loop):
     run(loop, main())
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="3.15 refuses to initialise a task twice")
 def test_a_task_made_anew_while_its_step_waits(loop, reports):
     """As far as one can: the step that waits is one too many then."""
 
@@ -810,9 +819,10 @@ def test_a_pending_task_that_is_dropped(loop, reports):
     reference = weakref.ref(task)
     del task
     gc.collect()
-    assert reference() is None
     assert [report["message"] for report in reports] == ["Task was destroyed but it is pending!"]
-    reports.clear()
+    reports.clear()  # the report holds the task, which 3.15 lets weak references see
+    gc.collect()
+    assert reference() is None
 
 
 def test_tasks_that_a_closed_loop_leaves_behind(loop, reports):
