@@ -2,7 +2,6 @@
 #include "asgi/connection.h"
 
 #include "compat.h"
-#include "stream.h"
 #include "asgi/cycle.h"
 #include "asgi/response.h"
 
@@ -212,12 +211,13 @@ bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
 
 static int connection_made(PyObject *op, PyObject *transport) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
-    Py_XSETREF(self->transport.object, Py_NewRef(transport));
-    self->transport.is_stream = CamStream_Check(self->state, transport);
+    PyObject *former = self->transport.object;
+    self->transport = CamTransport_Of(self->state, Py_NewRef(transport));
+    Py_XDECREF(former);
     if (!self->listed) {
         CamServer_AddConnection(self->server, self);
     }
-    if (!self->transport.is_stream) {
+    if (self->transport.kind != CAM_TRANSPORT_STREAM) {
         PyObject *ssl =
             CamTransport_ExtraInfo(self->state, self->transport, self->state->asgi.str_sslcontext);
         if (ssl == NULL) {

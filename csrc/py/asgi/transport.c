@@ -2,6 +2,7 @@
 #include "asgi/transport.h"
 
 #include "stream.h"
+#include "tls.h"
 
 /* Calls a method without arguments for its effect. */
 static int call(PyObject *object, PyObject *method) {
@@ -17,36 +18,51 @@ static int call_bool(PyObject *object, PyObject *method) {
     return truth;
 }
 
-/* Defines NAME(state, transport): the stream's own function, or the method of others. */
-#define DEFINE_CALL(name, stream_function, method)                                                 \
+cam_transport CamTransport_Of(cam_state *state, PyObject *object) {
+    cam_transport transport = {object, CAM_TRANSPORT_OTHER};
+    if (CamStream_Check(state, object)) {
+        transport.kind = CAM_TRANSPORT_STREAM;
+    } else if (CamTls_Check(state, object)) {
+        transport.kind = CAM_TRANSPORT_TLS;
+    }
+    return transport;
+}
+
+/* Defines NAME(state, transport): our own transports' functions, or the method of others. */
+#define DEFINE_CALL(name, stream_function, tls_function, method)                                   \
     int name(cam_state *state, cam_transport transport) {                                          \
         if (transport.object == NULL) {                                                            \
             return 0;                                                                              \
         }                                                                                          \
         Py_INCREF(transport.object);                                                               \
-        int result = transport.is_stream ? stream_function(transport.object)                       \
-                                         : call(transport.object, state->asgi.str_##method);       \
+        int result = transport.kind == CAM_TRANSPORT_STREAM ? stream_function(transport.object)    \
+                     : transport.kind == CAM_TRANSPORT_TLS                                         \
+                         ? tls_function(transport.object)                                          \
+                         : call(transport.object, state->asgi.str_##method);                       \
         Py_DECREF(transport.object);                                                               \
         return result;                                                                             \
     }
 
-DEFINE_CALL(CamTransport_Close, CamStream_Close, close)
-DEFINE_CALL(CamTransport_Abort, CamStream_Abort, abort)
-DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReading, pause_reading)
-DEFINE_CALL(CamTransport_ResumeReading, CamStream_ResumeReading, resume_reading)
+DEFINE_CALL(CamTransport_Close, CamStream_Close, CamTls_Close, close)
+DEFINE_CALL(CamTransport_Abort, CamStream_Abort, CamTls_Abort, abort)
+DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReading, CamTls_PauseReading, pause_reading)
+DEFINE_CALL(CamTransport_ResumeReading, CamStream_ResumeReading, CamTls_ResumeReading,
+            resume_reading)
 
 int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size) {
     if (transport.object == NULL || size == 0) {
         return 0;
     }
-    if (!transport.is_stream) {
+    if (transport.kind == CAM_TRANSPORT_OTHER) {
         PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
         int result = bytes ? CamTransport_WriteBytes(state, transport, bytes) : -1;
         Py_XDECREF(bytes);
         return result;
     }
     Py_INCREF(transport.object);
-    int result = CamStream_Write(transport.object, data, (Py_ssize_t)size);
+    int result = transport.kind == CAM_TRANSPORT_STREAM
+                     ? CamStream_Write(transport.object, data, (Py_ssize_t)size)
+                     : CamTls_Write(transport.object, data, (Py_ssize_t)size);
     Py_DECREF(transport.object);
     return result;
 }
@@ -57,8 +73,10 @@ int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject 
     }
     Py_INCREF(transport.object);
     int result = -1;
-    if (transport.is_stream) {
+    if (transport.kind == CAM_TRANSPORT_STREAM) {
         result = CamStream_WriteBytes(transport.object, bytes);
+    } else if (transport.kind == CAM_TRANSPORT_TLS) {
+        result = CamTls_WriteBytes(transport.object, bytes);
     } else {
         PyObject *none = PyObject_CallMethodOneArg(transport.object, state->asgi.str_write, bytes);
         Py_XDECREF(none);
@@ -89,11 +107,13 @@ int CamTransport_IsClosing(cam_state *state, cam_transport transport) {
     if (transport.object == NULL) {
         return 1;
     }
-    if (transport.is_stream) {
+    if (transport.kind == CAM_TRANSPORT_STREAM) {
         return CamStream_IsClosing(transport.object);
     }
     Py_INCREF(transport.object);
-    int closing = call_bool(transport.object, state->asgi.str_is_closing);
+    int closing = transport.kind == CAM_TRANSPORT_TLS
+                      ? CamTls_IsClosing(transport.object)
+                      : call_bool(transport.object, state->asgi.str_is_closing);
     Py_DECREF(transport.object);
     return closing;
 }
@@ -102,8 +122,12 @@ int CamTransport_HasUnsent(cam_state *state, cam_transport transport) {
     if (transport.object == NULL) {
         return 0;
     }
-    if (transport.is_stream) {
+    if (transport.kind == CAM_TRANSPORT_STREAM) {
         return CamStream_WriteBufferSize(transport.object) > 0;
+    }
+    if (transport.kind == CAM_TRANSPORT_TLS) {
+        Py_ssize_t size = CamTls_WriteBufferSize(transport.object);
+        return size < 0 ? -1 : size > 0;
     }
     Py_INCREF(transport.object);
     int unsent = call_bool(transport.object, state->asgi.str_get_write_buffer_size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The transport of a connection: our own stream, called directly, or any other asyncio transport
- * (TLS, another loop's), driven by its Python methods.
+ * The transport of a connection: our own stream or TLS transport, called directly, or any other
+ * asyncio transport (another loop's), driven by its Python methods.
  *
  * Every call takes a reference of its own, for the call may run user code; with a transport that
  * is not there (object NULL) all of them do nothing. 0, or -1 with an exception.
@@ -11,12 +11,13 @@
 
 #include "state.h"
 
-#include <stdbool.h>
-
 typedef struct cam_transport {
     PyObject *object; /* strong in the connection; NULL before it is made and after it is lost */
-    bool is_stream;
+    enum { CAM_TRANSPORT_OTHER, CAM_TRANSPORT_STREAM, CAM_TRANSPORT_TLS } kind;
 } cam_transport;
+
+/* Of which kind an object is. */
+cam_transport CamTransport_Of(cam_state *state, PyObject *object);
 
 /* The bytes are copied. */
 int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size);

@@ -4,6 +4,8 @@
 
 #include "compat.h"
 #include "loop/limits.h"
+#include "stream.h"
+#include "tls.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -215,36 +217,31 @@ PyDoc_STRVAR(close_doc,
              "follows, or after ssl_shutdown_timeout seconds connection_lost(TimeoutError).");
 
 static PyObject *transport_close(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    TlsTransportObject *transport = (TlsTransportObject *)self;
-    if (!check_process(transport->tls)) {
-        return NULL;
-    }
-    if (transport->closed) {
-        cam_tls_dismiss(transport->tls);
-    }
-    transport->closed = true;
-    RETURN_STATUS(cam_tls_close(transport->tls));
+    RETURN_STATUS(CamTls_Close(self));
 }
 
-static PyObject *force_close(PyObject *self, PyObject *reason) {
+static int force_close(PyObject *self, PyObject *reason) {
     TlsTransportObject *transport = (TlsTransportObject *)self;
     if (!check_process(transport->tls)) {
-        return NULL;
+        return -1;
     }
     transport->closed = true;
-    RETURN_STATUS(cam_tls_abort(transport->tls, reason != Py_None ? reason : NULL));
+    return cam_tls_abort(transport->tls, reason);
+}
+
+static PyObject *transport_force_close(PyObject *self, PyObject *reason) {
+    RETURN_STATUS(force_close(self, reason != Py_None ? reason : NULL));
 }
 
 PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\n"
                         "Close at once, without close_notify; connection_lost(None) follows.");
 
 static PyObject *transport_abort(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    return force_close(self, Py_None);
+    RETURN_STATUS(force_close(self, NULL));
 }
 
 static PyObject *transport_is_closing(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    TlsTransportObject *transport = (TlsTransportObject *)self;
-    int closing = transport->closed ? 1 : cam_tls_base_is_closing(transport->tls);
+    int closing = CamTls_IsClosing(self);
     return closing < 0 ? NULL : PyBool_FromLong(closing);
 }
 
@@ -479,7 +476,7 @@ static PyMethodDef transport_methods[] = {
      "get_read_buffer_limits($self, /)\n--\n\nThe pair (low, high), in bytes."},
     {"get_read_buffer_size", transport_get_read_size, METH_NOARGS,
      "get_read_buffer_size($self, /)\n--\n\nReceived bytes that are not decrypted yet."},
-    {"_force_close", force_close, METH_O, NULL},
+    {"_force_close", transport_force_close, METH_O, NULL},
     {"_test__append_write_backlog", transport_append_backlog, METH_O, backlog_doc},
     {NULL},
 };
@@ -519,4 +516,69 @@ int cam_tls_transport_exec(PyObject *module, cam_state *state) {
     int status = CamState_AddType(module, &transport_spec, base, 1, &state->tls_transport_type);
     Py_DECREF(base);
     return status;
+}
+
+/* ---- for other C code: tls.h ---- */
+
+int CamTls_Check(cam_state *state, PyObject *object) {
+    return Py_IS_TYPE(object, (PyTypeObject *)state->tls_transport_type);
+}
+
+static int write_some(PyObject *self, PyObject *bytes, const char *data, size_t size) {
+    TlsObject *tls = tls_of(self);
+    if (size == 0 || (tls->phase != CAM_TLS_WRAPPED && tls->phase != CAM_TLS_HANDSHAKE)) {
+        return 0;
+    }
+    if (!check_process(tls) || cam_tls_queue(tls, bytes, data, size) < 0) {
+        return -1;
+    }
+    return cam_tls_written(tls, size);
+}
+
+int CamTls_Write(PyObject *self, const char *data, Py_ssize_t size) {
+    return write_some(self, NULL, data, (size_t)size);
+}
+
+int CamTls_WriteBytes(PyObject *self, PyObject *bytes) {
+    return write_some(self, PyBytes_CheckExact(bytes) ? bytes : NULL, PyBytes_AS_STRING(bytes),
+                      (size_t)PyBytes_GET_SIZE(bytes));
+}
+
+int CamTls_Close(PyObject *self) {
+    TlsTransportObject *transport = (TlsTransportObject *)self;
+    if (!check_process(transport->tls)) {
+        return -1;
+    }
+    if (transport->closed) {
+        cam_tls_dismiss(transport->tls);
+    }
+    transport->closed = true;
+    return cam_tls_close(transport->tls);
+}
+
+int CamTls_Abort(PyObject *self) {
+    return force_close(self, NULL);
+}
+
+int CamTls_IsClosing(PyObject *self) {
+    TlsTransportObject *transport = (TlsTransportObject *)self;
+    return transport->closed ? 1 : cam_tls_base_is_closing(transport->tls);
+}
+
+int CamTls_PauseReading(PyObject *self) {
+    cam_tls_pause_reading(tls_of(self));
+    return 0;
+}
+
+int CamTls_ResumeReading(PyObject *self) {
+    return cam_tls_resume_reading(tls_of(self));
+}
+
+Py_ssize_t CamTls_WriteBufferSize(PyObject *self) {
+    TlsObject *tls = tls_of(self);
+    Py_ssize_t size = cam_tls_write_size(tls);
+    if (size >= 0 && tls->base != NULL && tls->base_is_stream) {
+        size += CamStream_WriteBufferSize(tls->base);
+    }
+    return size;
 }
