@@ -2,7 +2,9 @@
 """Memory that connections take, and that it is given back to the system once they are gone."""
 
 import os
+import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -146,3 +148,45 @@ def test_the_table_by_descriptor_shrinks_and_grows_again() -> None:
     if status == 77:
         pytest.skip("3,000 descriptors are not allowed here")
     assert (status, out, err) == (0, "", "")
+
+
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the address sanitizer's allocator maps large blocks one by one",
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="it is about glibc's allocator")
+def test_a_readers_buffer_is_not_mapped_anew_with_every_message() -> None:
+    """Each page of it that the kernel has to make costs more than receiving what goes there."""
+    # In a process that imports little: one that has freed a large block has no such trouble.
+    code = """
+        import asyncio, resource, camshaft
+
+        SIZE, MESSAGES = 100_000, 300
+
+        async def main():
+            async def echo(reader, writer):
+                while data := await reader.read(1 << 20):
+                    writer.write(data)
+                writer.close()
+                ended.set()
+
+            ended = asyncio.Event()
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            for number in range(MESSAGES):
+                if number == MESSAGES // 3:
+                    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                writer.write(bytes(SIZE))
+                await reader.readexactly(SIZE)
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+            writer.close()
+            await ended.wait()
+            server.close()
+
+        camshaft.run(main())
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 200 * 5

@@ -29,8 +29,14 @@ void cam_handle_free_stock(cam_state *state) {
 static HandleObject *handle_allocate(cam_state *state, PyTypeObject *type) {
     cam_handle_stock *stock = state->handle_stock;
     if (stock->count > 0) {
-        HandleObject *handle = stock->items[--stock->count];
-        return (HandleObject *)PyObject_Init((PyObject *)handle, type);
+        PyObject *handle = (PyObject *)stock->items[--stock->count];
+#ifdef Py_REF_DEBUG
+        (void)PyObject_Init(handle, type); /* which counts it */
+#else
+        Py_SET_TYPE(handle, (PyTypeObject *)Py_NewRef(type));
+        Py_SET_REFCNT(handle, 1);
+#endif
+        return (HandleObject *)handle;
     }
     return PyObject_New(HandleObject, type);
 }
@@ -104,11 +110,11 @@ static inline HandleObject *handle_make(LoopObject *loop, PyTypeObject *type, Py
     handle->callback = Py_NewRef(callback);
     handle->context = context;
     if (packed != NULL) {
-        handle->args[0] = packed;
+        handle->stack[1] = packed;
         handle->nargs = -1;
     } else {
         for (Py_ssize_t i = 0; i < nargs; i++) {
-            handle->args[i] = Py_NewRef(args[i]);
+            handle->stack[1 + i] = Py_NewRef(args[i]);
         }
         handle->nargs = (int32_t)nargs;
     }
@@ -146,11 +152,12 @@ HandleObject *CamTimer_New(LoopObject *loop, double when, PyObject *callback, Py
     return handle;
 }
 
-/* What a call needs, moved or copied out of the handle: the callback may cancel its own handle. */
+/* A call under way, whose references are its own: the callback may cancel its handle. The arguments
+ * stay where they are in the handle, which forgets them but does not overwrite them meanwhile. */
 typedef struct Call {
     PyObject *callback;
     PyObject *context;
-    PyObject *stack[CAM_HANDLE_INLINE + 2]; /* [0] is the callee's scratch slot */
+    PyObject **stack;
     int32_t nargs;
 } Call;
 
@@ -160,34 +167,31 @@ static inline int32_t stored_args(const HandleObject *handle) {
 
 static inline void call_release(Call *call) {
     int32_t stored = call->nargs < 0 ? 1 : call->nargs;
-    for (int32_t i = 0; i < stored; i++) {
-        Py_DECREF(call->stack[1 + i]);
+    for (int32_t i = 1; i <= stored; i++) {
+        Py_DECREF(call->stack[i]);
     }
     Py_DECREF(call->callback);
     Py_DECREF(call->context);
 }
 
-static inline void call_move(Call *call, HandleObject *handle) {
-    call->callback = handle->callback;
-    call->context = handle->context;
-    call->nargs = handle->nargs;
-    int32_t stored = stored_args(handle);
-    for (int32_t i = 0; i < stored; i++) {
-        call->stack[1 + i] = handle->args[i];
-    }
+/* Takes the references over from the handle. */
+static inline Call call_move(HandleObject *handle) {
+    Call call = {handle->callback, handle->context, handle->stack, handle->nargs};
     handle->callback = NULL;
     handle->context = NULL;
     handle->nargs = 0;
+    return call;
 }
 
-static void call_copy(Call *call, HandleObject *handle) {
-    call->callback = Py_NewRef(handle->callback);
-    call->context = Py_NewRef(handle->context);
-    call->nargs = handle->nargs;
+/* Takes references of its own. */
+static Call call_copy(HandleObject *handle) {
+    Call call = {Py_NewRef(handle->callback), Py_NewRef(handle->context), handle->stack,
+                 handle->nargs};
     int32_t stored = stored_args(handle);
-    for (int32_t i = 0; i < stored; i++) {
-        call->stack[1 + i] = Py_NewRef(handle->args[i]);
+    for (int32_t i = 1; i <= stored; i++) {
+        Py_INCREF(handle->stack[i]);
     }
+    return call;
 }
 
 static inline PyObject *call_perform(Call *call) {
@@ -198,8 +202,13 @@ static inline PyObject *call_perform(Call *call) {
     if (call->nargs < 0) {
         result = PyObject_Call(call->callback, call->stack[1], NULL);
     } else {
-        result = PyObject_Vectorcall(call->callback, call->stack + 1,
-                                     (size_t)call->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        size_t nargs = (size_t)call->nargs | PY_VECTORCALL_ARGUMENTS_OFFSET;
+        /* A function in Python is called as PyObject_Vectorcall would, less the check of what came
+         * back, which is for callables in C. */
+        result = PyFunction_Check(call->callback)
+                     ? ((PyFunctionObject *)call->callback)
+                           ->vectorcall(call->callback, call->stack + 1, nargs, NULL)
+                     : PyObject_Vectorcall(call->callback, call->stack + 1, nargs, NULL);
     }
     if (PyContext_Exit(call->context) < 0) {
         Py_CLEAR(result);
@@ -233,8 +242,8 @@ static int call_report(HandleObject *handle, LoopObject *loop, const Call *call)
         handle->context = Py_NewRef(call->context);
         handle->nargs = call->nargs;
         int32_t stored = stored_args(handle);
-        for (int32_t i = 0; i < stored; i++) {
-            handle->args[i] = Py_NewRef(call->stack[1 + i]);
+        for (int32_t i = 1; i <= stored; i++) {
+            Py_INCREF(handle->stack[i]);
         }
     }
     PyObject *args = call_args(call);
@@ -315,9 +324,9 @@ static int run(HandleObject *handle) {
     bool debug = loop->debug;
     if (handle->repeats || debug) {
         Py_INCREF(loop);
-        call_copy(&call, handle);
+        call = call_copy(handle);
     } else {
-        call_move(&call, handle);
+        call = call_move(handle);
         handle->loop = NULL; /* the reference is ours now */
     }
     int status = 0;
@@ -369,10 +378,10 @@ void CamHandle_Finish(HandleObject *handle) {
     /* Detach everything first: each decref below may come back to this handle. */
     PyObject *callback = handle->callback;
     PyObject *context = handle->context;
-    PyObject *args[CAM_HANDLE_INLINE + 1];
+    PyObject *args[CAM_HANDLE_INLINE];
     int32_t stored = stored_args(handle);
     for (int32_t i = 0; i < stored; i++) {
-        args[i] = handle->args[i];
+        args[i] = handle->stack[1 + i];
     }
     LoopObject *loop = handle->loop;
     handle->callback = NULL;
@@ -412,7 +421,7 @@ int CamHandle_Visit(HandleObject *handle, visitproc visit, void *arg) {
     Py_VISIT(handle->context);
     int32_t stored = stored_args(handle);
     for (int32_t i = 0; i < stored; i++) {
-        Py_VISIT(handle->args[i]);
+        Py_VISIT(handle->stack[1 + i]);
     }
     return 0;
 }
@@ -467,11 +476,11 @@ static PyObject *handle_args(HandleObject *handle) {
         return Py_NewRef(Py_None);
     }
     if (handle->nargs < 0) {
-        return Py_NewRef(handle->args[0]);
+        return Py_NewRef(handle->stack[1]);
     }
     PyObject *args = PyTuple_New(handle->nargs);
     for (int32_t i = 0; args != NULL && i < handle->nargs; i++) {
-        PyTuple_SET_ITEM(args, i, Py_NewRef(handle->args[i]));
+        PyTuple_SET_ITEM(args, i, Py_NewRef(handle->stack[1 + i]));
     }
     return args;
 }

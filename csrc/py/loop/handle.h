@@ -22,14 +22,15 @@ struct LoopObject;
 typedef struct HandleObject {
     PyObject_HEAD
     cam_state *state;
-    struct LoopObject *loop;               /* strong; NULL once finished */
-    PyObject *callback;                    /* strong; NULL once finished */
-    PyObject *context;                     /* strong */
-    PyObject *args[CAM_HANDLE_INLINE + 1]; /* inline arguments; args[0] is the tuple when many */
-    PyObject *source_traceback;            /* strong or NULL: debug mode only */
-    PyObject *repr;                        /* strong or NULL: text kept by cancel() in debug mode */
+    struct LoopObject *loop;                /* strong; NULL once finished */
+    PyObject *callback;                     /* strong; NULL once finished */
+    PyObject *context;                      /* strong */
+    PyObject *stack[CAM_HANDLE_INLINE + 1]; /* [0] is what a vectorcall may use meanwhile; from [1]
+                                             * on the arguments, or in [1] their tuple */
+    PyObject *source_traceback;             /* strong or NULL: debug mode only */
+    PyObject *repr; /* strong or NULL: text kept by cancel() in debug mode */
     PyObject *weakrefs;
-    int32_t nargs; /* -1: args[0] is a tuple */
+    int32_t nargs; /* -1: stack[1] is a tuple */
     bool cancelled;
     bool repeats; /* a watcher's handle: survives being run */
     bool is_timer;
@@ -51,8 +52,9 @@ HandleObject *CamTimer_New(struct LoopObject *loop, double when, PyObject *callb
  * a run that is under way in another thread. */
 void CamHandle_Share(HandleObject *handle);
 
-/* Runs the callback in its context. Runs user code. Exceptions go to the loop's exception
- * handler; -1 only for KeyboardInterrupt and SystemExit (and failures of the handler itself). */
+/* Runs the callback in its context; the caller holds a reference. Runs user code. Exceptions go to
+ * the loop's exception handler; -1 only for KeyboardInterrupt and SystemExit (and failures of the
+ * handler itself). */
 int CamHandle_Run(HandleObject *handle);
 
 /* Forgets callback, arguments and loop. May run user code (deallocations). */

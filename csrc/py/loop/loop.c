@@ -13,6 +13,7 @@
 
 enum {
     FIRST_READY = 64,
+    LARGEST_FROM_HEAP = 1024 * 1024,
     /* Cancelled timers are swept out once they are this many and half of the heap (asyncio's
      * _MIN_SCHEDULED_TIMER_HANDLES and _MIN_CANCELLED_TIMER_HANDLES_FRACTION). */
     MIN_TIMERS_TO_SWEEP = 100,
@@ -153,6 +154,11 @@ static char *make_buffer(char **buffer) {
         if (*buffer == NULL) {
             PyErr_NoMemory();
         }
+        /* glibc maps blocks from 128 KiB on one by one, until the first such block is freed: those
+         * up to its size come from the heap from then on (mallopt(3), M_MMAP_THRESHOLD). A buffer
+         * that grows and shrinks, as a StreamReader's does, would stay mapped for ever and have
+         * all its pages made anew with every message. */
+        PyMem_RawFree(PyMem_RawMalloc((size_t)LARGEST_FROM_HEAP));
     }
     return *buffer;
 }

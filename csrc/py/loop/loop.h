@@ -99,6 +99,7 @@ struct LoopObject {
     uint32_t lost_generation; /* the highest of entries that were freed: new ones go on from it */
     int watch_count;          /* descriptors that somebody waits for */
     int doubted;              /* those waiting on a registration that was not verified since */
+    PyObject *reading;        /* borrowed: the stream that is reading: it sends after that */
     CamFlush *flush_first;
     CamFlush *flush_last;
     CamRest *resting;              /* who waits for a descriptor to come free */

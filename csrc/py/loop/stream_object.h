@@ -32,6 +32,8 @@
  * which is an asyncio.Transport. Its instances carry five slots. */
 enum { CAM_STREAM_BASE_SLOTS = 5 };
 
+/* What every message touches comes first and close together: with a thousand connections it is in
+ * no cache, and each line of it has to be fetched. */
 typedef struct StreamObject {
     PyObject_HEAD
     PyObject *base_slots[CAM_STREAM_BASE_SLOTS]; /* asyncio's, unused: our attributes hide them */
@@ -40,27 +42,10 @@ typedef struct StreamObject {
     PyObject *protocol;             /* strong; NULL with loop */
     const CamProtocolTable *native; /* the protocol's, when it is written in C */
     PyObject *context;              /* strong */
-    PyObject *server;               /* strong or NULL */
-    PyObject *socket;               /* strong or NULL: socket.socket that owns the descriptor */
-    PyObject *reason;               /* strong or NULL: what connection_lost will be given */
-    PyObject *empty_waiter;         /* strong or NULL: future of loop.sendfile */
-    PyObject *sendfile_compatible;  /* strong or NULL: set on this instance */
-    PyObject *extra; /* strong or NULL: dict behind get_extra_info, filled when asked */
-    PyObject *dict;  /* what users set on the instance: mocks of its methods, say */
-    PyObject *weakrefs;
     CamIo io;
-    CamFlush flush;
-    CamOutbox outbox;
-    size_t high_water;
-    size_t low_water;
-    CamInbox inbox;
-    CamAddress near_end;
-    CamAddress far_end;
-    int shown_fd;     /* the descriptor's number, also after it was closed */
-    int reason_errno; /* connection_lost's OSError, when reason is NULL and this is not 0 */
-    unsigned lost;    /* not 0 once connection_lost is queued; counts writes after that */
-    bool buffered;    /* the protocol gives the buffer that is read into */
-    bool fed;         /* the protocol is asyncio's for a StreamReader: see reader.h */
+    unsigned lost; /* not 0 once connection_lost is queued; counts writes after that */
+    bool buffered; /* the protocol gives the buffer that is read into */
+    bool fed;      /* the protocol is asyncio's for a StreamReader: see reader.h */
     bool closing;
     bool paused;
     bool at_eof;          /* the peer has ended its half */
@@ -68,6 +53,23 @@ typedef struct StreamObject {
     bool eof_sent;        /* and our half was shut down, all before it being sent */
     bool protocol_paused; /* pause_writing() was called last */
     bool finished;        /* connection_lost was called */
+    CamOutbox outbox;
+    size_t high_water;
+    CamInbox inbox;
+    CamFlush flush;
+    size_t low_water;
+    PyObject *server;              /* strong or NULL */
+    PyObject *socket;              /* strong or NULL: socket.socket that owns the descriptor */
+    PyObject *reason;              /* strong or NULL: what connection_lost will be given */
+    PyObject *empty_waiter;        /* strong or NULL: future of loop.sendfile */
+    PyObject *sendfile_compatible; /* strong or NULL: set on this instance */
+    PyObject *extra; /* strong or NULL: dict behind get_extra_info, filled when asked */
+    PyObject *dict;  /* what users set on the instance: mocks of its methods, say */
+    PyObject *weakrefs;
+    int shown_fd;     /* the descriptor's number, also after it was closed */
+    int reason_errno; /* connection_lost's OSError, when reason is NULL and this is not 0 */
+    CamAddress near_end;
+    CamAddress far_end;
 } StreamObject;
 
 /* A new transport for a connected, non-blocking descriptor that nobody else knows. Takes it over

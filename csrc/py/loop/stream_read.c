@@ -168,12 +168,7 @@ static int read_buffered(StreamObject *stream) {
     return 0;
 }
 
-int cam_stream_readable(LoopObject *loop, PyObject *owner) {
-    StreamObject *stream = (StreamObject *)owner;
-    /* Paused, closed or at its end since the poller reported it. */
-    if (stream->lost || !(stream->io.interest & CAM_POLL_IN)) {
-        return 0;
-    }
+static int read_some(LoopObject *loop, StreamObject *stream) {
     if (stream->native != NULL) {
         return read_native(loop, stream);
     }
@@ -181,6 +176,19 @@ int cam_stream_readable(LoopObject *loop, PyObject *owner) {
         return read_fed(loop, stream);
     }
     return stream->buffered ? read_buffered(stream) : read_bytes(loop, stream);
+}
+
+int cam_stream_readable(LoopObject *loop, PyObject *owner) {
+    StreamObject *stream = (StreamObject *)owner;
+    /* Paused, closed or at its end since the poller reported it. */
+    if (stream->lost || !(stream->io.interest & CAM_POLL_IN)) {
+        return 0;
+    }
+    loop->reading = owner;
+    int status = read_some(loop, stream);
+    loop->reading = NULL;
+    cam_stream_flush(owner);
+    return status;
 }
 
 int cam_stream_pause_reading(StreamObject *stream) {

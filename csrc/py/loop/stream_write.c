@@ -150,7 +150,8 @@ int cam_stream_maybe_pause(StreamObject *stream) {
 /* Something was queued: decides when it is sent. */
 int cam_stream_queued(StreamObject *stream, size_t size) {
     LoopObject *loop = stream->loop;
-    if (!is_blocked(stream) && stream->outbox.first != NULL) {
+    if (!is_blocked(stream) && stream->outbox.first != NULL &&
+        loop->reading != (PyObject *)stream) {
         if (stream->outbox.size > CAM_FLUSH_BUDGET || loop->thread != PyThread_get_thread_ident()) {
             flush(stream);
         } else {
