@@ -6,8 +6,10 @@ import contextvars
 import os
 import select
 import socket
+import ssl
 
 import pytest
+import trustme
 
 from .support import Recorder, open_stream, ours_only, run, until
 
@@ -197,3 +199,49 @@ def test_cleanup_socket_can_be_declined(loop, tmp_path):
 
     run(loop, main())
     assert os.path.exists(path)
+
+
+def test_tls_keeps_the_context_of_the_connection(loop):
+    """start_tls() and whoever fills the buffer may run in any."""
+    authority = trustme.CA()
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server_side)
+    client_side = ssl.create_default_context()
+    authority.configure_trust(client_side)
+    variable = contextvars.ContextVar("variable", default="none")
+    seen = []
+
+    class Notes(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            seen.append(("data", variable.get()))
+
+        def pause_writing(self):
+            super().pause_writing()
+            seen.append(("pause", variable.get()))
+
+    async def fill(transport):
+        variable.set("writer")
+        while not seen[1:]:
+            transport.write(bytes(65536))
+
+    async def main():
+        variable.set("connection")
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        transport, protocol = await loop.create_connection(Notes, sock=ours)
+        variable.set("start_tls")
+        (secure, (peer, _)) = await asyncio.gather(
+            loop.start_tls(transport, protocol, client_side, server_hostname="localhost"),
+            loop.connect_accepted_socket(Recorder, theirs, ssl=server_side),
+        )
+        peer.write(b"x")
+        await until(lambda: seen)
+        peer.pause_reading()
+        await asyncio.create_task(fill(secure))
+        secure.abort()
+        peer.abort()
+
+    run(loop, main())
+    assert seen == [("data", "connection"), ("pause", "connection")]

@@ -346,6 +346,27 @@ int cam_tls_handshake(TlsObject *tls) {
     return handshake_done(tls);
 }
 
+/* The application goes on being called in the context of its connection, whichever start_tls() was
+ * called in; a copy, as the connection's own may be entered just then. 0, or -1 with MemoryError.
+ */
+static int adopt_context(TlsObject *tls, PyObject *base) {
+    PyObject *context = NULL;
+    if (tls->base_is_stream) {
+        context = ((StreamObject *)base)->context;
+    } else if (Py_TYPE(base) == (PyTypeObject *)tls->state->tls_transport_type) {
+        context = ((TlsTransportObject *)base)->tls->context;
+    }
+    if (context == NULL) {
+        return 0; /* another's transport, or one that is finished */
+    }
+    PyObject *copy = PyContext_Copy(context);
+    if (copy == NULL) {
+        return -1;
+    }
+    Py_XSETREF(tls->context, copy);
+    return 0;
+}
+
 int cam_tls_connection_made(PyObject *self, PyObject *base) {
     TlsObject *tls = (TlsObject *)self;
     if (tls->base != NULL || tls->phase != CAM_TLS_UNWRAPPED || tls->told == CAM_TLS_TOLD_LOST ||
@@ -354,6 +375,9 @@ int cam_tls_connection_made(PyObject *self, PyObject *base) {
     }
     tls->base = Py_NewRef(base);
     tls->base_is_stream = CamStream_Check(tls->state, base);
+    if (adopt_context(tls, base) < 0) {
+        return -1;
+    }
     if (tls->transport->closed) {
         return base_force_close(tls, NULL); /* whoever wanted it has given up */
     }

@@ -140,7 +140,8 @@ Py_ssize_t cam_tls_write_size(TlsObject *tls) {
     return pending < 0 ? -1 : pending + (Py_ssize_t)tls->outbox.size;
 }
 
-/* As asyncio: pausing runs in the context of whoever wrote, resuming in the connection's. */
+/* In the connection's context, as every call of the application; in asyncio, pause_writing() has
+ * that of whoever wrote. */
 static int tell_app(TlsObject *tls, bool pause) {
     tls->write_paused = pause;
     cam_state *state = tls->state;
@@ -149,8 +150,8 @@ static int tell_app(TlsObject *tls, bool pause) {
     if (tls->app_table != NULL) {
         status = pause ? tls->app_table->pause_writing(app) : tls->app_table->resume_writing(app);
     } else {
-        PyObject *result = pause ? PyObject_CallMethodNoArgs(app, state->str_pause_writing)
-                                 : cam_tls_call_app(tls, state->str_resume_writing, NULL);
+        PyObject *result = cam_tls_call_app(
+            tls, pause ? state->str_pause_writing : state->str_resume_writing, NULL);
         status = result ? 0 : -1;
         Py_XDECREF(result);
     }
