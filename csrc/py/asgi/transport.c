@@ -2,7 +2,7 @@
 #include "asgi/transport.h"
 
 #include "stream.h"
-#include "tls.h"
+#include "tls_transport.h"
 
 /* Calls a method without arguments for its effect. */
 static int call(PyObject *object, PyObject *method) {

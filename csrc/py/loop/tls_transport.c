@@ -5,7 +5,7 @@
 #include "compat.h"
 #include "loop/limits.h"
 #include "stream.h"
-#include "tls.h"
+#include "tls_transport.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -518,7 +518,7 @@ int cam_tls_transport_exec(PyObject *module, cam_state *state) {
     return status;
 }
 
-/* ---- for other C code: tls.h ---- */
+/* ---- for other C code: tls_transport.h ---- */
 
 int CamTls_Check(cam_state *state, PyObject *object) {
     return Py_IS_TYPE(object, (PyTypeObject *)state->tls_transport_type);

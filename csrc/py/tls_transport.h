@@ -8,8 +8,8 @@
  * Closing may deliver what was received already, and calls eof_received when the peer has closed;
  * all of it may run the ssl module's callbacks.
  */
-#ifndef CAM_PY_TLS_H
-#define CAM_PY_TLS_H
+#ifndef CAM_PY_TLS_TRANSPORT_H
+#define CAM_PY_TLS_TRANSPORT_H
 
 #include "state.h"
 
