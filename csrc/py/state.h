@@ -104,6 +104,12 @@
     X(accept)                                                                                      \
     X(connect)                                                                                     \
     X(getsockopt)                                                                                  \
+    /* loop/executor.c */                                                                          \
+    X(cancel)                                                                                      \
+    X(_state)                                                                                      \
+    X(_exception)                                                                                  \
+    X(_result)                                                                                     \
+    X(FINISHED)                                                                                    \
     /* loop/datagram*.c */                                                                         \
     X(datagram_received)                                                                           \
     X(error_received)                                                                              \
@@ -116,12 +122,12 @@
     X(is_closing)                                                                                  \
     X(get_extra_info)                                                                              \
     X(call_later)                                                                                  \
-    X(cancel)                                                                                      \
     X(sslcontext)                                                                                  \
     X(ssl_object)                                                                                  \
     X(peercert)                                                                                    \
     X(cipher)                                                                                      \
-    X(compression)
+    X(compression)                                                                                 \
+    X(getaddrinfo)
 
 /* Types and functions, as state->NAME. */
 #define CAM_OBJECTS(X)                                                                             \
@@ -195,7 +201,16 @@
     /* loop/pipe*.c, loop/process_pipe.c */                                                        \
     X(read_pipe_type)                                                                              \
     X(write_pipe_type)                                                                             \
-    X(process_pipe_type)
+    X(process_pipe_type)                                                                           \
+    /* loop/executor.c */                                                                          \
+    X(bridge_type)                                                                                 \
+    X(concurrent_future)                                                                           \
+    X(convert_exception)                                                                           \
+    X(wrap_future)                                                                                 \
+    /* loop/lookup.c */                                                                            \
+    X(socket_module)                                                                               \
+    X(socket_getaddrinfo)                                                                          \
+    X(address_shapes)
 
 typedef struct cam_handle_stock cam_handle_stock;
 typedef struct cam_task_stock cam_task_stock;
@@ -232,6 +247,8 @@ int cam_read_pipe_exec(PyObject *module, cam_state *state);
 int cam_write_pipe_exec(PyObject *module, cam_state *state);
 int cam_process_pipe_exec(PyObject *module, cam_state *state);
 int cam_task_exec(PyObject *module, cam_state *state);
+int cam_lookup_exec(cam_state *state);
+int cam_executor_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */

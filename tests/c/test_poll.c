@@ -139,6 +139,29 @@ static void *wake(void *poll) {
     return NULL;
 }
 
+static void test_edges(cam_poll *poll) {
+    int pair[2];
+    char byte;
+    cam_poll_event event;
+    make_pair(pair);
+    CHECK(cam_poll_set(poll, pair[0], CAM_POLL_IN | CAM_POLL_EDGE, 51, 0) == 0, "watch");
+    CHECK(write(pair[1], "x", 1) == 1, "write");
+    CHECK(wait_one(poll, SECOND, &event) == 1, "readable");
+    CHECK(event.token == 51 && event.ready == CAM_POLL_IN, "token %d ready %u", (int)event.token,
+          event.ready);
+    CHECK(wait_one(poll, 0, &event) == 0, "edge-triggered: told once");
+    CHECK(cam_poll_set(poll, pair[0], CAM_POLL_IN | CAM_POLL_EDGE, 52, 1) == 0, "set anew");
+    CHECK(wait_one(poll, 0, &event) == 1 && event.token == 52, "told once more");
+    CHECK(wait_one(poll, 0, &event) == 0, "and no more");
+    CHECK(read(pair[0], &byte, 1) == 1 && write(pair[1], "y", 1) == 1, "read and write");
+    CHECK(wait_one(poll, SECOND, &event) == 1, "readable again");
+    CHECK(cam_poll_set(poll, pair[0], CAM_POLL_IN, 53, 1) == 0, "level-triggered from now on");
+    CHECK(wait_one(poll, 0, &event) == 1 && wait_one(poll, 0, &event) == 1, "told each time");
+    cam_poll_unset(poll, pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void test_wake(cam_poll *poll) {
     pthread_t thread;
     cam_poll_event event;
@@ -148,6 +171,11 @@ static void test_wake(cam_poll *poll) {
     CHECK(wait_one(poll, 0, &event) == 0, "drained");
     CHECK(cam_poll_wake(poll) == 0 && cam_poll_wake(poll) == 0, "before the wait");
     CHECK(wait_one(poll, -1, &event) == 0, "the next wait returns at once");
+    CHECK(wait_one(poll, 0, &event) == 0, "drained of both");
+    for (int i = 0; i < 3; i++) {
+        CHECK(cam_poll_wake(poll) == 0, "wake");
+        CHECK(wait_one(poll, -1, &event) == 0, "each wake-up counts");
+    }
 }
 
 int main(void) {
@@ -156,6 +184,7 @@ int main(void) {
     test_readiness(&poll);
     test_directions(&poll);
     test_reused_number(&poll);
+    test_edges(&poll);
     test_timeout(&poll);
     test_wake(&poll);
     cam_poll_fini(&poll);

@@ -2,6 +2,7 @@
 """Scenarios of scheduling: handles, timers, tasks, watchers, threads, loops themselves."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import signal
@@ -456,3 +457,28 @@ def run_and_runner(_):
     camshaft.run(asyncio.sleep(0))
     with asyncio.Runner(loop_factory=camshaft.new_event_loop) as runner:
         runner.run(asyncio.sleep(0))
+
+
+@coroutine(SCENARIOS)
+async def futures_of_executors(loop):
+    class Manual:
+        def submit(self, function, *args):
+            self.future = concurrent.futures.Future()
+            return self.future
+
+    executor = Manual()
+    for end in (
+        lambda source, future: source.set_result(1),
+        lambda source, future: source.set_exception(KeyError("on purpose")),
+        lambda source, future: source.cancel(),
+        lambda source, future: future.cancel(),
+        lambda source, future: None,
+    ):
+        future = loop.run_in_executor(executor, int)
+        end(executor.future, future)
+        await asyncio.wait([future], timeout=0.001)
+        if future.done() and not future.cancelled():
+            future.exception()
+    await loop.getaddrinfo("127.0.0.1", 80)
+    await loop.getaddrinfo("::1", None)
+    loop._numeric_addresses("no address", 80, 0, 0, 0, 0)

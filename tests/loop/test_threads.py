@@ -35,6 +35,31 @@ def test_calls_from_many_threads_all_run_in_each_threads_order(loop):
         assert [n for who, n in seen if who == name] == list(range(calls))
 
 
+def test_more_calls_than_one_turn_is_given(loop):
+    """From so many on, the thread lets the loop run in between."""
+    seen = []
+
+    def call():
+        for number in range(20_000):
+            loop.call_soon_threadsafe(seen.append, number)
+        loop.call_soon_threadsafe(loop.stop)
+
+    worker = threading.Thread(target=call)
+    worker.start()
+    loop.run_forever()
+    worker.join()
+    assert seen == list(range(20_000))
+
+
+def test_many_calls_before_the_loop_runs(loop):
+    for _ in range(3000):
+        loop.call_soon_threadsafe(int)
+    worker = threading.Thread(target=lambda: [loop.call_soon_threadsafe(int) for _ in range(3000)])
+    worker.start()
+    worker.join()
+    run_turns(loop)
+
+
 def test_a_blocked_loop_is_woken(loop):
     """Once per round, with the loop having nothing else to wait for."""
     rounds = []

@@ -51,7 +51,7 @@ void cam_poll_unset(cam_poll *poll, int fd);
 
 /* Waits until something is ready: timeout in nanoseconds, 0 = only look, negative = for ever.
  * Returns the number of events written (at most `capacity`), or negative errno (-EINTR when a
- * signal came). The wake-up event is drained here and not reported. */
+ * signal came). The wake-up is not reported as an event. */
 int cam_poll_wait(cam_poll *poll, int64_t timeout, cam_poll_event *events, int capacity);
 
 /* Makes a wait that is going on, or else the next one, return. 0 or negative errno. */

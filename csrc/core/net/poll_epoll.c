@@ -21,7 +21,8 @@ int cam_poll_init(cam_poll *poll) {
         return -errno;
     }
     poll->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = CAM_POLL_WAKE_TOKEN};
+    /* Edge-triggered: each write is reported once, and nobody has to read. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = CAM_POLL_WAKE_TOKEN};
     if (poll->wake_fd < 0 || epoll_ctl(poll->fd, EPOLL_CTL_ADD, poll->wake_fd, &event) < 0) {
         int error = -errno;
         cam_poll_fini(poll);
@@ -107,9 +108,6 @@ int cam_poll_wait(cam_poll *poll, int64_t timeout, cam_poll_event *events, int c
     int written = 0;
     for (int i = 0; i < count; i++) {
         if (native[i].data.u64 == CAM_POLL_WAKE_TOKEN) {
-            uint64_t value;
-            while (read(poll->wake_fd, &value, sizeof(value)) < 0 && errno == EINTR) {
-            }
             continue;
         }
         uint32_t ready = 0;
@@ -130,10 +128,10 @@ int cam_poll_wake(cam_poll *poll) {
         if (write(poll->wake_fd, &one, sizeof(one)) == (ssize_t)sizeof(one)) {
             return 0;
         }
-        if (errno == EAGAIN) {
-            return 0; /* the counter is full: the wait returns in any case */
-        }
-        if (errno != EINTR) {
+        if (errno == EAGAIN) { /* the counter is full, after 2^64 wake-ups */
+            uint64_t value;
+            (void)!read(poll->wake_fd, &value, sizeof(value));
+        } else if (errno != EINTR) {
             return -errno;
         }
     }

@@ -3,8 +3,8 @@
  * The poller on macOS and the BSDs: kqueue, with EVFILT_USER as its wake-up.
  *
  * A descriptor has up to two registrations (knotes) here, one to read and one to write, each with
- * the token; the kernel drops both when the descriptor is closed. Neither is EV_CLEAR, so both are
- * level-triggered.
+ * the token; the kernel drops both when the descriptor is closed. They are level-triggered without
+ * EV_CLEAR and edge-triggered with it.
  */
 #include "net/poll.h"
 
@@ -57,25 +57,27 @@ void cam_poll_fini(cam_poll *poll) {
     }
 }
 
-/* Adds or removes one direction; the other is left alone. */
-static int set_filter(cam_poll *poll, int fd, short filter, int wanted, uint64_t token) {
+/* Adds or removes one direction; the other is left alone. `flags` are EV_ADD's, 0 to remove. */
+static int set_filter(cam_poll *poll, int fd, short filter, unsigned short flags, uint64_t token) {
     struct kevent change;
-#ifdef __linux__
-    /* libkqueue does not change a registration that it has; a kernel's EV_ADD does. */
-    SET(&change, fd, filter, EV_DELETE, 0, token);
-    (void)apply(poll, &change);
-#endif
-    SET(&change, fd, filter, wanted ? EV_ADD : EV_DELETE, 0, token);
+    if (flags != 0) {
+        /* EV_ADD does not take EV_CLEAR from a registration, nor give it one; libkqueue's changes
+         * nothing at all. */
+        SET(&change, fd, filter, EV_DELETE, 0, token);
+        (void)apply(poll, &change);
+    }
+    SET(&change, fd, filter, flags ? flags : EV_DELETE, 0, token);
     int error = apply(poll, &change);
-    return !wanted && error == -ENOENT ? 0 : error;
+    return flags == 0 && error == -ENOENT ? 0 : error;
 }
 
-/* `known` is of no use: EV_ADD also changes, and what the kernel does not know is not missed. */
+/* `known` is of no use: what the kernel does not know is not missed. */
 int cam_poll_set(cam_poll *poll, int fd, uint32_t interest, uint64_t token, int known) {
     (void)known;
-    int error = set_filter(poll, fd, EVFILT_READ, interest & CAM_POLL_IN, token);
+    unsigned short add = interest & CAM_POLL_EDGE ? EV_ADD | EV_CLEAR : EV_ADD;
+    int error = set_filter(poll, fd, EVFILT_READ, interest & CAM_POLL_IN ? add : 0, token);
     if (error == 0) {
-        error = set_filter(poll, fd, EVFILT_WRITE, interest & CAM_POLL_OUT, token);
+        error = set_filter(poll, fd, EVFILT_WRITE, interest & CAM_POLL_OUT ? add : 0, token);
     }
     if (error < 0) {
         cam_poll_unset(poll, fd);

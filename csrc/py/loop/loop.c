@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,6 +18,9 @@ enum {
     /* Cancelled timers are swept out once they are this many and half of the heap (asyncio's
      * _MIN_SCHEDULED_TIMER_HANDLES and _MIN_CANCELLED_TIMER_HANDLES_FRACTION). */
     MIN_TIMERS_TO_SWEEP = 100,
+    /* Callbacks queued from which on other threads let the loop run, each time so many are more. */
+    CROWD = 1024,
+    CROWD_STEP = 256,
 };
 
 /* How many forks lie between the process that loaded the module and this one. */
@@ -271,6 +275,18 @@ static PyObject *loop_call_soon(PyObject *self, PyObject *const *args, Py_ssize_
     return schedule_soon((LoopObject *)self, "call_soon", false, args, nargs, kwnames);
 }
 
+/* Another thread has queued much: lets go of the GIL for a moment, so that the loop, awake by now,
+ * can run it. A thread that goes on until the interpreter takes the GIL from it (5 ms) queues ten
+ * thousand callbacks, which are out of the processor's cache when their turn comes. asyncio lets go
+ * of the GIL for each of them, in its wake-up. */
+static void let_loop_run(LoopObject *loop) {
+    if (loop->thread != 0 && loop->thread != PyThread_get_thread_ident()) {
+        Py_BEGIN_ALLOW_THREADS(void)
+        sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+}
+
 PyDoc_STRVAR(call_soon_threadsafe_doc,
              "call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n"
              "call_soon() from any thread. RuntimeError when the loop is closed.");
@@ -281,7 +297,12 @@ static PyObject *loop_call_soon_threadsafe(PyObject *self, PyObject *const *args
         return CamArgs_ByName(loop_call_soon_threadsafe, "call_soon_threadsafe", soon_parameters,
                               self, args, nargs, kwnames);
     }
-    return schedule_soon((LoopObject *)self, "call_soon_threadsafe", true, args, nargs, kwnames);
+    LoopObject *loop = (LoopObject *)self;
+    PyObject *handle = schedule_soon(loop, "call_soon_threadsafe", true, args, nargs, kwnames);
+    if (handle != NULL && loop->ready_count >= CROWD && loop->ready_count % CROWD_STEP == 0) {
+        let_loop_run(loop);
+    }
+    return handle;
 }
 
 /* Timers that were swept out of the heap, with the heap's references. */
@@ -966,7 +987,9 @@ int cam_loop_exec(PyObject *module, cam_state *state) {
     if (CamState_AddType(module, &loop_spec, NULL, 1, &state->loop_type) < 0 ||
         add_methods(state->loop_type, cam_watch_methods, true) < 0 ||
         add_methods(state->loop_type, cam_connect_methods, true) < 0 ||
-        add_methods(state->loop_type, cam_sock_methods, true) < 0) {
+        add_methods(state->loop_type, cam_sock_methods, true) < 0 ||
+        add_methods(state->loop_type, cam_executor_methods, true) < 0 ||
+        add_methods(state->loop_type, cam_lookup_methods, true) < 0) {
         return -1;
     }
     if (look_into("asyncio.futures", state->str_Future, &state->futures_names,

@@ -259,6 +259,12 @@ void CamWatch_EndWait(LoopObject *loop, PyObject *readiness, int fd, uint32_t si
 /* loop/sock.c */
 extern PyMethodDef cam_sock_methods[];
 
+/* loop/executor.c */
+extern PyMethodDef cam_executor_methods[];
+
+/* loop/lookup.c */
+extern PyMethodDef cam_lookup_methods[];
+
 /* loop/connect.c */
 extern PyMethodDef cam_connect_methods[];
 

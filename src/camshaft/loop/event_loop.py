@@ -22,6 +22,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from camshaft import _core
+from camshaft.loop.executors import Executors
+from camshaft.loop.names import NameLookups
 from camshaft.loop.process import Processes
 from camshaft.loop.signals import SignalHandling
 from camshaft.loop.sockets import SocketCalls
@@ -100,6 +102,8 @@ class _Watched:
 
 class EventLoop(
     SocketCalls,
+    NameLookups,
+    Executors,
     TlsMethods,
     _core.Loop,
     Processes,
