@@ -455,6 +455,14 @@ PyObject *CamLoop_CreateFuture(LoopObject *loop) {
         return made;
     }
     PyTypeObject *type = (PyTypeObject *)state->asyncio_future;
+    if (CamTask_Drives(loop)) {
+        /* As the constructor leaves it: but for the loop, everything is 0. */
+        CamStockFuture *made = (CamStockFuture *)type->tp_alloc(type, 0);
+        if (made != NULL) {
+            made->loop = Py_NewRef(loop);
+        }
+        return (PyObject *)made;
+    }
     if (state->future_loop != (PyObject *)loop) {
         if (PyDict_SetItem(state->future_keywords, state->str_loop, (PyObject *)loop) < 0) {
             return NULL;
