@@ -54,8 +54,10 @@ def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def _measure(run: Callable[[], None], repetitions: int) -> Growth:
-    count = WARM_UP + BLOCKS
+def _measure(
+    run: Callable[[], None], repetitions: int, warm_up: int = WARM_UP, blocks: int = BLOCKS
+) -> Growth:
+    count = warm_up + blocks
     # Machine integers: Python's own would be counted as references.
     marks = [array.array("q", bytes(8 * (count + 1))) for _ in range(3)]
     readings = (_references, sys.getallocatedblocks, _descriptors)
@@ -69,7 +71,7 @@ def _measure(run: Callable[[], None], repetitions: int) -> Growth:
                 run()
     growth = []
     for mark in marks:
-        growth.append(min(mark[i + 1] - mark[i] for i in range(WARM_UP, count)))
+        growth.append(min(mark[i + 1] - mark[i] for i in range(warm_up, count)))
     return Growth(*growth, runs=repetitions)
 
 
@@ -81,3 +83,12 @@ def measure(run: Callable[[], None]) -> Growth:
             break
         growth = _measure(run, MORE_REPETITIONS)
     return growth
+
+
+def measure_briefly(run: Callable[[], None]) -> Growth:
+    """The same with a few runs only, for what is measured at length elsewhere.
+
+    What seems to grow is measured as long as it takes to be sure.
+    """
+    growth = _measure(run, 3, warm_up=1, blocks=3)
+    return measure(run) if growth else growth

@@ -45,12 +45,16 @@ class SignalPipe:
     """The pipe; it owns its two descriptors and, while installed, the interpreter's wake-up."""
 
     def __init__(self) -> None:
-        self.reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._capacity: int = fcntl.fcntl(self._writing, getattr(fcntl, "F_GETPIPE_SZ", 1032))
         self._previous: int | None = None
         # What came since the last read; the interpreter's own, as numbers can be lost to a full
         # pipe.
         self.noticed: set[int] = set()
+        self.reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._capacity: int = fcntl.fcntl(self._writing, getattr(fcntl, "F_GETPIPE_SZ", 1032))
+        except BaseException:
+            self.close()
+            raise
 
     def install(self) -> None:
         """Have the interpreter write to it; ValueError outside the main thread."""
@@ -187,6 +191,7 @@ class SignalHandling(_PythonHalf):
                 self.remove_signal_handler(sig)
         finally:
             self._signal_handlers.clear()
+            self._leave_signals_if_unused()
 
     def _read_signals(self) -> None:
         if self._signal_pipe is not None:

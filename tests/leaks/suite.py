@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""Every test of tests/loop, repeated in blocks: ``python -m tests.leaks.suite [--brief] [ARGS]…``.
+
+On a debug interpreter, which counts references: growth in the least of the blocks is a leak, as in
+CPython's ``regrtest -R``. Each test runs 100 times after a warm-up, with --brief nine times. ARGS
+are pytest's, tests/loop if there are none. Exit status 1 when a test leaks or fails, 2 when the
+interpreter does not count.
+"""
+
+import gc
+import inspect
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from tests import interrupts
+from tests.leaks.measure import Growth, measure, measure_briefly
+
+# Tests by the beginning of their names, and why their growth says nothing.
+EXCLUDED: dict[str, str] = {
+    "test_contexts_are_captured_when_scheduling": "leaves its variables in the main context",
+}
+
+# What a test's source says when it does its work in other processes, whose counts are their own.
+ELSEWHERE = ("run_script(", "SCRIPT", "subprocess.run(")
+
+
+def say(text: str) -> None:
+    """Print what must be seen though the tests' output is captured."""
+    print(text, file=sys.__stdout__, flush=True)
+
+
+def reason_to_exclude(item: pytest.Item) -> str | None:
+    """Why a test is not repeated, or None."""
+    for beginning, reason in EXCLUDED.items():
+        if item.name.startswith(beginning):
+            return reason
+    source = inspect.getsource(item.function)  # type: ignore[attr-defined]
+    if any(sign in source for sign in ELSEWHERE):
+        return "runs in a process of its own"
+    return None
+
+
+class Repeater:
+    """Runs each test in blocks in the place of once."""
+
+    def __init__(self, measuring: Callable[[Callable[[], None]], Growth]) -> None:
+        self.measuring = measuring
+        self.leaks: list[str] = []
+        self.failed: list[str] = []
+        self.excluded: dict[str, int] = {}
+        self.measured = 0
+        self.runs = 0
+
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Measure the test, or run it once when it is excluded, fails or skips."""
+
+        # A next test that needs all that this one does, less its own fixtures.
+        sibling: Any = SimpleNamespace(listchain=lambda: item.listchain()[:-1])
+
+        def once() -> Any:
+            self.runs += 1
+            item._report_sections.clear()  # what was logged and printed, kept for the report
+            return runtestprotocol(item, log=False, nextitem=sibling)
+
+        # The first run says whether there is anything to measure.
+        outcomes = [(report.outcome, report.longreprtext) for report in once()]
+        failures = [text for outcome, text in outcomes if outcome == "failed"]
+        skipped = any(outcome == "skipped" for outcome, _ in outcomes)
+        reason = None if failures or skipped else reason_to_exclude(item)
+        if failures:
+            self.failed.append(item.nodeid)
+            say(f"{item.nodeid} FAILED\n{failures[0]}")
+        elif reason is not None:
+            self.excluded[reason] = self.excluded.get(reason, 0) + 1
+        elif not skipped:
+            self.measured += 1
+            growth = self.measuring(self._quietly(once, item))
+            if growth:
+                self.leaks.append(item.nodeid)
+                say(
+                    f"{item.nodeid}: {growth.references} references, {growth.blocks} blocks, "
+                    f"{growth.descriptors} descriptors in {growth.runs} runs  LEAKS"
+                )
+        # The wider fixtures are put down as the next test wants it.
+        item.session._setupstate.teardown_exact(nextitem)
+        return True
+
+    def _quietly(self, once: Callable[[], Any], item: pytest.Item) -> Callable[[], None]:
+        def run() -> None:
+            for report in once():
+                if report.outcome == "failed" and item.nodeid not in self.failed:
+                    self.failed.append(item.nodeid)
+                    say(f"{item.nodeid} FAILED when repeated\n{report.longreprtext}")
+
+        return run
+
+
+def main() -> int:
+    interrupts.restore()
+    if not hasattr(sys, "gettotalrefcount"):
+        print(
+            f"{sys.executable} counts no references; on Debian: apt install python3-dbg",
+            file=sys.stderr,
+        )
+        return 2
+    arguments = sys.argv[1:]
+    brief = "--brief" in arguments
+    if brief:
+        arguments.remove("--brief")
+    if not any(not argument.startswith("-") for argument in arguments):
+        arguments.append("tests/loop")
+    warnings.simplefilter("ignore", ResourceWarning)
+    logging.disable(logging.NOTSET)
+    repeater = Repeater(measure_briefly if brief else measure)
+    begin = time.monotonic()
+    gc.collect()
+    status = pytest.main(
+        [
+            "-qq",
+            "-o",
+            "addopts=",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:faulthandler",
+            "--capture=sys",
+            "--no-header",
+            "--no-summary",
+            *arguments,
+        ],
+        plugins=[repeater],
+    )
+    seconds = time.monotonic() - begin
+    print(
+        f"{repeater.measured} tests measured in {repeater.runs} runs and {seconds:.0f} s: "
+        f"{len(repeater.leaks)} leak, {len(repeater.failed)} fail"
+    )
+    for reason, count in sorted(repeater.excluded.items()):
+        print(f"{count} not repeated: {reason}")
+    for name in repeater.leaks + repeater.failed:
+        print(f"  {name}")
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not repeater.measured:
+        return 1
+    return 1 if repeater.leaks or repeater.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
