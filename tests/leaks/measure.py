@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WARM_UP = 3
 """Blocks run before the first that counts: caches and free lists fill."""
@@ -88,7 +88,8 @@ def measure(run: Callable[[], None]) -> Growth:
 def measure_briefly(run: Callable[[], None]) -> Growth:
     """The same with a few runs only, for what is measured at length elsewhere.
 
-    What seems to grow is measured as long as it takes to be sure.
+    What seems to grow is measured again with more. Blocks of memory are left out: their number is
+    noise until it is measured at length.
     """
-    growth = _measure(run, 3, warm_up=1, blocks=3)
-    return measure(run) if growth else growth
+    growth = replace(_measure(run, 3, warm_up=1, blocks=3), blocks=0)
+    return replace(_measure(run, REPETITIONS), blocks=0) if growth else growth

@@ -10,10 +10,12 @@ interpreter does not count.
 import gc
 import inspect
 import logging
+import pathlib
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,8 +53,9 @@ def reason_to_exclude(item: pytest.Item) -> str | None:
 class Repeater:
     """Runs each test in blocks in the place of once."""
 
-    def __init__(self, measuring: Callable[[Callable[[], None]], Growth]) -> None:
+    def __init__(self, measuring: Callable[[Callable[[], None]], Growth], longest: float) -> None:
         self.measuring = measuring
+        self.longest = longest
         self.leaks: list[str] = []
         self.failed: list[str] = []
         self.excluded: dict[str, int] = {}
@@ -71,10 +74,13 @@ class Repeater:
             return runtestprotocol(item, log=False, nextitem=sibling)
 
         # The first run says whether there is anything to measure.
+        begin = time.monotonic()
         outcomes = [(report.outcome, report.longreprtext) for report in once()]
         failures = [text for outcome, text in outcomes if outcome == "failed"]
         skipped = any(outcome == "skipped" for outcome, _ in outcomes)
         reason = None if failures or skipped else reason_to_exclude(item)
+        if reason is None and time.monotonic() - begin > self.longest:
+            reason = f"takes more than {self.longest} s, too long for the brief form"
         if failures:
             self.failed.append(item.nodeid)
             say(f"{item.nodeid} FAILED\n{failures[0]}")
@@ -92,6 +98,12 @@ class Repeater:
         # The wider fixtures are put down as the next test wants it.
         item.session._setupstate.teardown_exact(nextitem)
         return True
+
+    @pytest.fixture
+    def tmp_path(self) -> Iterator[pathlib.Path]:
+        """pytest's own keeps something of every directory that it made."""
+        with tempfile.TemporaryDirectory() as directory:
+            yield pathlib.Path(directory)
 
     def _quietly(self, once: Callable[[], Any], item: pytest.Item) -> Callable[[], None]:
         def run() -> None:
@@ -119,7 +131,7 @@ def main() -> int:
         arguments.append("tests/loop")
     warnings.simplefilter("ignore", ResourceWarning)
     logging.disable(logging.NOTSET)
-    repeater = Repeater(measure_briefly if brief else measure)
+    repeater = Repeater(measure_briefly, 0.15) if brief else Repeater(measure, float("inf"))
     begin = time.monotonic()
     gc.collect()
     status = pytest.main(

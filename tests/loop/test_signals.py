@@ -595,3 +595,20 @@ def test_camshaft_run_is_asyncio_run():
     assert camshaft.run(main(), debug=False)[1] is False
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+@ours_only
+def test_the_pipe_of_a_loop_closed_elsewhere_is_closed_with_the_next(loop):
+    """Until then the interpreter may write to it: its number must not be another's."""
+    before = set(os.listdir("/proc/self/fd"))
+    own = new_loop()
+    own.add_signal_handler(signal.SIGUSR1, print)
+    worker = threading.Thread(target=lambda: pytest.raises(ValueError, own.close))
+    worker.start()
+    worker.join()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert own.is_closed()
+    loop.add_signal_handler(signal.SIGUSR1, print)
+    loop.remove_signal_handler(signal.SIGUSR1)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert signal.set_wakeup_fd(-1) == -1

@@ -40,6 +40,10 @@ _coroutines: Any = coroutines
 
 _installed: weakref.ref[SignalPipe] | None = None
 
+# Pipes of loops that were closed outside the main thread, which alone can take them out of the
+# interpreter. They wait here, open: what it writes to must not become another's file.
+_stranded: list[SignalPipe] = []
+
 
 class SignalPipe:
     """The pipe; it owns its two descriptors and, while installed, the interpreter's wake-up."""
@@ -63,6 +67,11 @@ class SignalPipe:
         if previous != self._writing:
             self._previous = previous
         _installed = weakref.ref(self)
+        while _stranded:
+            pipe = _stranded.pop()
+            if self._previous == pipe._writing:
+                self._previous = pipe._previous
+            pipe.close()
 
     def uninstall(self) -> None:
         """Put back what was there before, unless somebody else has put theirs meanwhile."""
@@ -177,7 +186,7 @@ class SignalHandling(_PythonHalf):
     def _leave_signals_if_unused(self) -> None:
         pipe = self._signal_pipe
         if pipe is not None and not self._signal_handlers:
-            pipe.uninstall()
+            pipe.uninstall()  # before anything of it is closed
             self._signal_pipe = None
             self.remove_reader(pipe.reading)
             pipe.close()
@@ -189,6 +198,12 @@ class SignalHandling(_PythonHalf):
         try:
             for sig in list(self._signal_handlers):
                 self.remove_signal_handler(sig)
+        except ValueError:
+            if self._signal_pipe is not None:
+                self.remove_reader(self._signal_pipe.reading)
+                _stranded.append(self._signal_pipe)
+                self._signal_pipe = None
+            raise
         finally:
             self._signal_handlers.clear()
             self._leave_signals_if_unused()
