@@ -27,6 +27,9 @@ from tests.leaks.measure import Growth, measure, measure_briefly
 
 # Tests by the beginning of their names, and why their growth says nothing.
 EXCLUDED: dict[str, str] = {
+    "test_several_loops_in_several_threads": (
+        "on 3.11 does not always end when repeated after other files' tests; alone it does"
+    ),
     "test_contexts_are_captured_when_scheduling": "leaves its variables in the main context",
 }
 
