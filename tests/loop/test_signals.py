@@ -603,7 +603,12 @@ def test_the_pipe_of_a_loop_closed_elsewhere_is_closed_with_the_next(loop):
     before = set(os.listdir("/proc/self/fd"))
     own = new_loop()
     own.add_signal_handler(signal.SIGUSR1, print)
-    worker = threading.Thread(target=lambda: pytest.raises(ValueError, own.close))
+
+    def close():
+        with pytest.raises(ValueError):
+            own.close()
+
+    worker = threading.Thread(target=close)
     worker.start()
     worker.join()
     os.kill(os.getpid(), signal.SIGUSR1)
