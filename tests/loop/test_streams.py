@@ -887,3 +887,21 @@ def test_messages_that_are_kept_keep_their_contents(loop, sizes):
         peer.close()
 
     run(loop, main())
+
+
+def test_what_was_written_before_an_error_is_sent(loop, reports):
+    class Failing(Recorder):
+        def data_received(self, data):
+            self.transport.write(b"farewell")
+            raise LookupError("no more")
+
+    async def main():
+        _, protocol, peer = await open_stream(Failing)
+        peer.send(b"x")
+        assert isinstance(await protocol.lost, LookupError)
+        assert await receive_all(peer) == b"farewell"
+        peer.close()
+
+    run(loop, main())
+    assert len(reports) == 1
+    reports.clear()

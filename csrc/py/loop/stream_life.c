@@ -36,6 +36,8 @@ int cam_stream_fatal(StreamObject *stream, const char *message) {
     }
     PyObject *exception = PyErr_GetRaisedException();
     int status = 0;
+    /* asyncio would have tried to send in write(): so is what waits for the end of the turn. */
+    cam_stream_flush((PyObject *)stream);
     if (PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_OSError)) {
         cam_stream_debug(stream, message, exception);
     } else {
