@@ -595,6 +595,9 @@ def test_the_wall_clock_may_jump():
 
 @ours_only
 @pytest.mark.skipif(clock_jumping() is None, reason="faketime is not installed")
+@pytest.mark.skipif(
+    "LD_PRELOAD" in os.environ, reason="faketime hangs when a sanitizer is preloaded as well"
+)
 @pytest.mark.parametrize("offset", ["+1d", "-1d"])
 def test_a_day_off_by_faketime(offset):
     """With CLOCK_REALTIME a day off and CLOCK_MONOTONIC left alone."""
