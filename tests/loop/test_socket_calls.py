@@ -340,6 +340,24 @@ def test_addresses_are_those_of_the_socket_module(loop):
     run(loop, main())
 
 
+def test_receiving_nothing_asks_for_nothing(loop):
+    """As socket.recv(0) and recv_into() without room: no wait, and no datagram is lost."""
+
+    async def main():
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            ours, peer = socket.socketpair(type=kind)
+            with ours, peer:
+                ours.setblocking(False)
+                assert await loop.sock_recv(ours, 0) == b""
+                assert await loop.sock_recv_into(ours, bytearray()) == 0
+                peer.send(b"x")
+                assert await loop.sock_recv(ours, 0) == b""
+                assert await loop.sock_recv_into(ours, bytearray()) == 0
+                assert await loop.sock_recv(ours, 10) == b"x"
+
+    run(loop, main())
+
+
 @pytest.mark.parametrize("size", [1, 4000, 100_000, 300_000])
 def test_sizes_of_pieces(loop, pair, size):
     ours, peer = pair
@@ -707,8 +725,7 @@ def test_a_socket_object_made_anew(loop, pair):
 
 @ours_only
 def test_a_socket_is_not_kept_alive_by_a_finished_call(loop):
-    import weakref
-
+    
     ours, peer = socket.socketpair()
     ours.setblocking(False)
 

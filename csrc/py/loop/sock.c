@@ -398,8 +398,8 @@ static bool size_of(PyObject *object, Py_ssize_t *size) {
 
 static Attempt recv_directly(SockCallObject *call, PyObject **result) {
     Py_ssize_t size;
-    if (!size_of(call->arguments[1], &size)) {
-        return BY_METHOD;
+    if (!size_of(call->arguments[1], &size) || size == 0) {
+        return BY_METHOD; /* which asks the kernel for nothing when it is to receive nothing */
     }
     return receive_bytes(call, size, NULL, result);
 }
@@ -447,7 +447,9 @@ static Attempt receive_into(SockCallObject *call, Py_ssize_t limit, CamAddress *
         PyErr_Clear();
         return BY_METHOD;
     }
-    if (limit > buffer.len) {
+    /* The method judges a limit that is too large; and without room recv_into() does not ask the
+     * kernel, which recvfrom_into() does. */
+    if (limit > buffer.len || (buffer.len == 0 && address == NULL)) {
         PyBuffer_Release(&buffer);
         return BY_METHOD;
     }
