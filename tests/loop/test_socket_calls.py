@@ -2,6 +2,7 @@
 """What sock_recv and its family return, whom they ask, and how a wait ends."""
 
 import asyncio
+import fcntl
 import gc
 import os
 import select
@@ -741,6 +742,47 @@ def test_a_socket_is_not_kept_alive_by_a_finished_call(loop):
     gc.collect()
     assert reference() is None
     peer.close()
+
+
+@ours_only
+@pytest.mark.parametrize("threshold", range(1, 8))
+def test_the_garbage_collector_may_watch_descriptors_while_a_wait_begins(loop, pair, threshold):
+    """On 3.11 allocations run it. The table by descriptor moves; the sanitizers see it if a step
+    goes on in the old one."""
+    ours, peer = pair
+    numbers = [fcntl.fcntl(peer, fcntl.F_DUPFD, least) for least in (100, 200, 400, 800)]
+
+    class Garbage:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            for number in numbers:
+                loop.add_reader(number, id, number)
+
+    async def main():
+        call = loop.sock_recv(ours, 10)
+        thresholds = gc.get_threshold()
+        gc.collect()
+        Garbage()
+        gc.set_threshold(threshold)
+        try:
+            future = call.send(None)
+        finally:
+            gc.set_threshold(*thresholds)
+        future.add_done_callback(lambda _: done.set())
+        done = asyncio.Event()
+        peer.send(b"x")
+        await done.wait()
+        with pytest.raises(StopIteration) as stop:
+            call.send(None)
+        assert stop.value.value == b"x"
+        gc.collect()
+
+    run(loop, main())
+    for number in numbers:
+        loop.remove_reader(number)
+        os.close(number)
 
 
 def test_both_directions_of_one_socket(loop, pair):

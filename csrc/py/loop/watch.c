@@ -541,21 +541,35 @@ static bool is_kept_for(const CamWatch *watch, PyObject *sock) {
     return same;
 }
 
-/* Registers fd for a Readiness on `side`; 0 or negative errno. No user code. */
+/* What is to be kept for `sock` where nothing is yet: a weak reference to it, else NULL, without an
+ * exception. Making one may run the garbage collector (before 3.12), hence user code: no pointer
+ * into the table may be held. */
+static PyObject *make_kept(LoopObject *loop, int fd, PyObject *sock) {
+    CamWatch *watch = watch_find(loop, fd);
+    if (watch != NULL && is_kept_for(watch, sock)) {
+        return NULL;
+    }
+    PyObject *kept = PyWeakref_NewRef(sock, NULL);
+    if (kept == NULL) {
+        PyErr_Clear(); /* of a type without weak references: nothing can be kept for it */
+    }
+    return kept;
+}
+
+/* Registers fd for a Readiness on `side`; 0 or negative errno. `kept` is make_kept()'s, stolen. No
+ * user code. */
 static int watch_for_wait(LoopObject *loop, CamWatch *watch, int fd, uint32_t side, PyObject *sock,
-                          bool drained) {
+                          PyObject *kept, bool drained) {
     PyObject *other = side == CAM_POLL_IN ? watch->writer : watch->reader;
     uint32_t awaited = awaited_sides(watch) | side;
     if (is_handle(loop, other)) {
+        Py_XDECREF(kept);
         return watch_set(loop, watch, fd, awaited, NULL, true); /* it wants to be told every turn */
     }
     if (!is_kept_for(watch, sock)) {
-        PyObject *kept = PyWeakref_NewRef(sock, NULL);
-        if (kept == NULL) {
-            PyErr_Clear(); /* of a type without weak references: nothing can be kept for it */
-        }
         return watch_set(loop, watch, fd, awaited, kept, true);
     }
+    Py_XDECREF(kept);
     if (drained && (watch->interest & side)) {
         loop->doubted += !watch->doubted;
         watch->doubted = true;
@@ -566,18 +580,22 @@ static int watch_for_wait(LoopObject *loop, CamWatch *watch, int fd, uint32_t si
 
 int CamWatch_Wait(LoopObject *loop, PyObject *readiness, int fd, uint32_t side, PyObject *sock,
                   bool drained) {
+    PyObject *kept = make_kept(loop, fd, sock);
     if (CamLoop_CheckUsable(loop) < 0 || check_not_transport(loop, fd, NULL) < 0) {
+        Py_XDECREF(kept);
         return -1;
     }
     if (fd < 0) {
+        Py_XDECREF(kept);
         PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", fd);
         return -1;
     }
     CamWatch *watch = watch_reserve(loop, fd);
     if (watch == NULL) {
+        Py_XDECREF(kept);
         return -1;
     }
-    int error = watch_for_wait(loop, watch, fd, side, sock, drained);
+    int error = watch_for_wait(loop, watch, fd, side, sock, kept, drained);
     if (error < 0) {
         return raise_errno(error);
     }
