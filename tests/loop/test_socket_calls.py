@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 
 import pytest
 
@@ -726,7 +727,8 @@ def test_a_socket_object_made_anew(loop, pair):
 
 @ours_only
 def test_a_socket_is_not_kept_alive_by_a_finished_call(loop):
-    
+    import weakref
+
     ours, peer = socket.socketpair()
     ours.setblocking(False)
 
@@ -783,6 +785,30 @@ def test_the_garbage_collector_may_watch_descriptors_while_a_wait_begins(loop, p
     for number in numbers:
         loop.remove_reader(number)
         os.close(number)
+
+
+@ours_only
+def test_a_wait_with_several_callbacks_can_be_collected(pair):
+    ours, _ = pair
+
+    class Waiter:
+        def called(self, future):
+            pass
+
+    def abandon():
+        loop = new_loop()
+        future = loop.sock_recv(ours, 10).send(None)
+        waiters = [Waiter() for _ in range(3)]
+        for waiter in waiters:
+            waiter.loop = loop
+            future.add_done_callback(waiter.called)
+        return [weakref.ref(waiter) for waiter in waiters]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        waiters = abandon()
+        gc.collect()
+    assert [waiter() for waiter in waiters] == [None] * 3
 
 
 def test_both_directions_of_one_socket(loop, pair):

@@ -269,22 +269,28 @@ static PyObject *readiness_repr(PyObject *self) {
                                 readiness->side == CAM_POLL_IN ? "reading" : "writing");
 }
 
+/* A handle, with what it holds if nobody else has it. */
+static int visit_handle(PyObject *handle, visitproc visit, void *arg) {
+    Py_VISIT(handle);
+    return Py_REFCNT(handle) == 1 ? CamHandle_Visit((HandleObject *)handle, visit, arg) : 0;
+}
+
 static int readiness_traverse(PyObject *self, visitproc visit, void *arg) {
     ReadinessObject *readiness = (ReadinessObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(readiness->loop);
     Py_VISIT(readiness->message);
     Py_VISIT(readiness->more);
-    if (readiness->first != NULL) {
-        Py_VISIT(readiness->first);
-        if (Py_REFCNT(readiness->first) == 1) {
-            int status = CamHandle_Visit(readiness->first, visit, arg);
-            if (status) {
-                return status;
-            }
+    int status = readiness->first ? visit_handle((PyObject *)readiness->first, visit, arg) : 0;
+    /* The list itself visits the handles, but those have no tp_traverse. */
+    Py_ssize_t count = readiness->more ? PyList_GET_SIZE(readiness->more) : 0;
+    for (Py_ssize_t i = 0; status == 0 && i < count; i++) {
+        PyObject *handle = PyList_GET_ITEM(readiness->more, i);
+        if (Py_REFCNT(handle) == 1) {
+            status = CamHandle_Visit((HandleObject *)handle, visit, arg);
         }
     }
-    return 0;
+    return status;
 }
 
 static int readiness_clear(PyObject *self) {
