@@ -135,6 +135,25 @@ def test_a_cancelled_handle_does_not_run(loop):
     assert seen == ["kept"]
 
 
+def test_a_handle_is_cancelled_though_it_cannot_be_shown(loop):
+    called = []
+
+    class Callback:
+        def __call__(self):
+            called.append(self)
+
+        def __repr__(self):
+            raise ZeroDivisionError
+
+    loop.set_debug(True)
+    handle = loop.call_soon(Callback())
+    with pytest.raises(ZeroDivisionError):
+        handle.cancel()
+    assert handle.cancelled()
+    run_turns(loop)
+    assert called == []
+
+
 def test_a_handle_cancelled_earlier_in_its_turn_does_not_run(loop):
     seen = []
     loop.call_soon(lambda: later.cancel())
@@ -275,8 +294,7 @@ def test_a_turn_that_raises_can_be_followed_by_another(loop, reports):
 
 
 def test_finished_handles_let_their_callback_go(loop):
-    import gc
-    import weakref
+        import weakref
 
     class Target:
         def method(self, *arguments):

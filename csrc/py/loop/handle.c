@@ -404,14 +404,20 @@ int CamHandle_Cancel(HandleObject *handle) {
     if (handle->scheduled && handle->loop != NULL) {
         handle->loop->cancelled_timers++;
     }
+    PyObject *exception = NULL;
     if (handle->loop != NULL && handle->loop->debug) {
         PyObject *text = PyObject_Repr((PyObject *)handle);
-        if (text == NULL) {
-            return -1;
+        if (text != NULL) {
+            Py_XSETREF(handle->repr, text);
+        } else {
+            exception = PyErr_GetRaisedException(); /* of a callback; cancelled all the same */
         }
-        Py_XSETREF(handle->repr, text);
     }
     CamHandle_Finish(handle);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
     return 0;
 }
 
