@@ -3,12 +3,13 @@
 
 import asyncio
 import contextvars
+import gc
 import socket
 import sys
 
 import pytest
 
-from tests.loop.support import run_turns
+from tests.loop.support import new_loop, run_turns
 
 
 def test_callbacks_run_in_the_order_given(loop):
@@ -294,7 +295,8 @@ def test_a_turn_that_raises_can_be_followed_by_another(loop, reports):
 
 
 def test_finished_handles_let_their_callback_go(loop):
-        import weakref
+    import gc
+    import weakref
 
     class Target:
         def method(self, *arguments):
@@ -348,3 +350,29 @@ def test_handles_are_asyncios_for_whoever_asks(loop):
     assert timer._scheduled
     assert timer._context is timer.get_context()
     timer.cancel()
+
+
+@pytest.mark.parametrize("threshold", range(1, 5))
+def test_a_future_belongs_to_its_loop_whatever_the_garbage_collector_runs(loop, threshold):
+    other = new_loop()
+    other.set_debug(True)
+    loop.set_debug(True)  # in which the constructor is called
+
+    class Garbage:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            other.create_future()
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    Garbage()
+    gc.set_threshold(threshold)
+    try:
+        future = loop.create_future()
+    finally:
+        gc.set_threshold(*thresholds)
+    assert future.get_loop() is loop
+    gc.collect()
+    other.close()

@@ -463,14 +463,19 @@ PyObject *CamLoop_CreateFuture(LoopObject *loop) {
         }
         return (PyObject *)made;
     }
-    if (state->future_loop != (PyObject *)loop) {
-        if (PyDict_SetItem(state->future_keywords, state->str_loop, (PyObject *)loop) < 0) {
-            return NULL;
-        }
-        state->future_loop = (PyObject *)loop;
-    }
+    /* First, as it may run the garbage collector, in which another loop may make futures. */
     PyObject *future = type->tp_new(type, state->no_arguments, NULL);
-    if (future != NULL && type->tp_init(future, state->no_arguments, state->future_keywords) < 0) {
+    if (future == NULL) {
+        return NULL;
+    }
+    int status = 0;
+    if (state->future_loop != (PyObject *)loop) {
+        status = PyDict_SetItem(state->future_keywords, state->str_loop, (PyObject *)loop);
+        if (status == 0) {
+            state->future_loop = (PyObject *)loop;
+        }
+    }
+    if (status < 0 || type->tp_init(future, state->no_arguments, state->future_keywords) < 0) {
         PyObject *exception = PyErr_GetRaisedException();
         Py_CLEAR(future);
         PyErr_SetRaisedException(exception);
