@@ -1040,6 +1040,20 @@ def test_the_environment_chooses(monkeypatch, value):
         assert (status, out) == (0, f"{value == 'driven' and sys.version_info < (3, 14)}\n")
 
 
+def test_a_result_does_not_replace_the_one_that_was_given_from_inside(loop, reports):
+    """task.set_result() is refused, but nothing keeps anybody from calling Future's."""
+
+    async def main():
+        asyncio.Future.set_result(asyncio.current_task(), "first")
+        return "second"
+
+    task = loop.create_task(main())
+    run_turns(loop, 2)
+    assert task.result() == "first"
+    assert [type(report["exception"]) for report in reports] == [asyncio.InvalidStateError]
+    reports.clear()
+
+
 @ours_only
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="the loop drives tasks up to 3.13")
 def test_an_asyncio_that_is_not_as_known_is_left_alone():

@@ -352,6 +352,10 @@ static int queue_callback(cam_state *state, CamStockTask *task, PyObject *callba
 }
 
 static int finish(cam_state *state, CamStockTask *task, PyObject *result) {
+    if (task->status != CAM_STOCK_PENDING) { /* ended from inside, by a method of Future's */
+        PyErr_SetString(state->invalid_state_error, "invalid state");
+        return -1;
+    }
     Py_XSETREF(task->result, Py_NewRef(result));
     task->status = CAM_STOCK_FINISHED;
     PyObject *callback = task->callback0;
