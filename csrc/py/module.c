@@ -68,6 +68,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 
 static void module_free(void *module) {
     cam_state *state = PyModule_GetState((PyObject *)module);
+    cam_task_free_stock(state); /* before their type: freeing what is tracked looks at it */
 #define X(name) Py_CLEAR(state->str_##name);
     CAM_STRINGS(X)
 #undef X
@@ -75,7 +76,6 @@ static void module_free(void *module) {
     CAM_OBJECTS(X)
 #undef X
     cam_handle_free_stock(state);
-    cam_task_free_stock(state);
     cam_asgi_free(state);
     cam_tls_free(state);
 }
