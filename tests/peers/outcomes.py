@@ -11,6 +11,9 @@ Outcomes = dict[str, tuple[str, str]]
 """By test id: "passed", "failed", "skipped", "expected failure" or "unexpected success", and
 details: a traceback, or why it was skipped."""
 
+WHOLE = "(the run)"
+"""Stands for all tests when a run did not come to its end: never expected, asyncio's neither."""
+
 DIRECTORY = Path(__file__).parent / "expected"
 
 
@@ -69,6 +72,9 @@ def differences(ours: Outcomes, theirs: Outcomes | None, expected: Expected) -> 
     found = {}
     for identity, (outcome, text) in ours.items():
         should, details = ("passed", "") if theirs is None else theirs.get(identity, ("absent", ""))
+        if identity == WHOLE:
+            found[identity] = f"the run itself failed:\n{text}"
+            continue
         if outcome == should or outcome == "passed" or expected.reason(identity, outcome):
             continue
         if should == "failed" or (should == "absent" and outcome != "failed"):

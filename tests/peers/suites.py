@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.peers import cpython, stage
-from tests.peers.outcomes import Outcomes
+from tests.peers.outcomes import WHOLE, Outcomes
 
 JOBS = 4
 """Tests run at once: most of them wait."""
@@ -50,25 +50,10 @@ SUITES |= {
             # Every test has a variant for uvloop, which stage.disguise() replaces.
             pytest=("-p", "anyio", "-p", "pytest_mock", "-k", "asyncio+uvloop", "tests"),
         ),
-        Suite(
-            "uvicorn",
-            "uvicorn",
-            distribution="uvicorn",
-            pytest=("-p", "pytest_mock", "--ignore=tests/benchmarks", "tests"),
-        ),
-        Suite(
-            "aiohttp",
-            "aiohttp",
-            distribution="aiohttp",
-            pytest=(
-                *("-p", "pytest_mock", "--aiohttp-loop=pyloop", "--import-mode=importlib"),
-                *("-m", "not dev_mode and not autobahn", "tests"),
-            ),
-        ),
     )
 }
 
-DISGUISED = ("uvloop", "asyncpg", "anyio", "uvicorn")
+DISGUISED = ("uvloop", "asyncpg", "anyio")
 """Suites that take their loop from a package named uvloop."""
 
 
@@ -140,5 +125,5 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
             elif what != "start":
                 outcomes[rest[0]] = (what, rest[1])
         if not ended:
-            outcomes["(the run)"] = ("failed", f"ended with {process.returncode}\n{text}")
+            outcomes[WHOLE] = ("failed", f"ended with {process.returncode}\n{text}")
         return outcomes
