@@ -21,6 +21,14 @@ ours_only = pytest.mark.skipif(
     LOOP_NAME != "camshaft", reason="asyncio leaves this undefined or does worse; ours promises it"
 )
 
+DEBUG = sys.flags.dev_mode or bool(os.environ.get("PYTHONASYNCIODEBUG"))
+"""Loops are made in debug mode."""
+
+
+def not_in_debug_mode(reason: str) -> pytest.MarkDecorator:
+    """For what debug mode does otherwise, on purpose or on asyncio as well."""
+    return pytest.mark.skipif(DEBUG, reason=f"in debug mode {reason}")
+
 
 def new_loop() -> asyncio.AbstractEventLoop:
     """A loop of the kind under test, not set as the current one."""

@@ -15,7 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.loop.support import Recorder, ours_only, run, run_script, run_turns, until
+from tests.loop.support import (
+    Recorder,
+    not_in_debug_mode,
+    ours_only,
+    run,
+    run_script,
+    run_turns,
+    until,
+)
 
 
 def make_pipe() -> tuple[Any, Any]:
@@ -463,6 +471,7 @@ def test_paused_from_the_start(loop):
     run(loop, main())
 
 
+@not_in_debug_mode("asyncio's connect_read_pipe asks the closed file for its number")
 @pytest.mark.parametrize("when", ["connection_made", "data_received"])
 def test_closed_by_its_protocol(loop, when):
     class Closer(Recorder):
@@ -572,6 +581,7 @@ def test_a_read_error_is_reported(loop, reports):
     reports.clear()
 
 
+@not_in_debug_mode("asyncio's connect_read_pipe asks the closed file for its number")
 @ours_only
 def test_what_cannot_be_polled_ends_with_the_error(loop, reports):
     """On asyncio the transport would wait for ever."""

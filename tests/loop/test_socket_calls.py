@@ -15,7 +15,15 @@ import weakref
 
 import pytest
 
-from tests.loop.support import new_loop, open_stream, ours_only, receive_exactly, run, run_turns
+from tests.loop.support import (
+    new_loop,
+    not_in_debug_mode,
+    open_stream,
+    ours_only,
+    receive_exactly,
+    run,
+    run_turns,
+)
 
 
 @pytest.fixture
@@ -238,6 +246,7 @@ def test_tls_sockets_are_refused(loop, client_tls):
                 run(loop, call)
 
 
+@not_in_debug_mode("blocking sockets are refused")
 @ours_only
 def test_a_blocking_socket_does_not_block_the_loop(loop):
     ours, peer = socket.socketpair()
