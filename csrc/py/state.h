@@ -14,7 +14,7 @@
 #include <Python.h>
 
 #include "asgi/constants.h"
-#include "loop/tls_library.h"
+#include "transport/tls_library.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@
     X(result)                                                                                      \
     X(throw)                                                                                       \
     X(call_soon)                                                                                   \
-    /* loop/stream*.c, loop/listener.c */                                                          \
+    /* transport/stream*.c, transport/listener.c */                                                \
     X(connection_made)                                                                             \
     X(connection_lost)                                                                             \
     X(data_received)                                                                               \
@@ -76,14 +76,14 @@
     X(set_exception)                                                                               \
     X(_attach)                                                                                     \
     X(_detach)                                                                                     \
-    /* loop/pipe*.c, loop/process_pipe.c */                                                        \
+    /* transport/pipe*.c, transport/process_pipe.c */                                              \
     X(pipe)                                                                                        \
     X(pipe_data_received)                                                                          \
     X(_pipe_data_received)                                                                         \
     X(_pipe_connection_lost)                                                                       \
     X(stdout)                                                                                      \
     X(stderr)                                                                                      \
-    /* loop/reader.c */                                                                            \
+    /* transport/reader.c */                                                                       \
     X(feed_data)                                                                                   \
     X(pause_reading)                                                                               \
     X(_stream_reader_wr)                                                                           \
@@ -110,12 +110,12 @@
     X(_exception)                                                                                  \
     X(_result)                                                                                     \
     X(FINISHED)                                                                                    \
-    /* loop/datagram*.c */                                                                         \
+    /* transport/datagram*.c */                                                                    \
     X(datagram_received)                                                                           \
     X(error_received)                                                                              \
     X(addr)                                                                                        \
     X(data)                                                                                        \
-    /* loop/tls*.c */                                                                              \
+    /* transport/tls*.c */                                                                         \
     X(write)                                                                                       \
     X(_force_close)                                                                                \
     X(resume_reading)                                                                              \
@@ -168,7 +168,7 @@
     X(kw_context)                                                                                  \
     /* protocol.c */                                                                               \
     X(protocol_type)                                                                               \
-    /* loop/stream.c, loop/listener.c */                                                           \
+    /* transport/stream.c, transport/listener.c */                                                 \
     X(stream_type)                                                                                 \
     X(listener_type)                                                                               \
     X(asyncio_logger)                                                                              \
@@ -177,7 +177,7 @@
     X(socket_class)                                                                                \
     X(sendfile_mode)                                                                               \
     X(connector_type)                                                                              \
-    /* loop/reader.c */                                                                            \
+    /* transport/reader.c */                                                                       \
     X(reader_type)                                                                                 \
     X(reader_protocol_type)                                                                        \
     X(reader_feed_data)                                                                            \
@@ -190,15 +190,15 @@
     X(sock_fileno)                                                                                 \
     X(sock_family)                                                                                 \
     X(check_ssl_socket)                                                                            \
-    /* loop/datagram.c */                                                                          \
+    /* transport/datagram.c */                                                                     \
     X(datagram_type)                                                                               \
-    /* loop/tls*.c */                                                                              \
+    /* transport/tls*.c */                                                                         \
     X(tls_type)                                                                                    \
     X(tls_transport_type)                                                                          \
     X(tls_window_type)                                                                             \
     X(process_protocol_type)                                                                       \
     X(process_data_received)                                                                       \
-    /* loop/pipe*.c, loop/process_pipe.c */                                                        \
+    /* transport/pipe*.c, transport/process_pipe.c */                                              \
     X(read_pipe_type)                                                                              \
     X(write_pipe_type)                                                                             \
     X(process_pipe_type)                                                                           \
@@ -228,7 +228,7 @@ typedef struct cam_state {
     bool drives_tasks;              /* loop/task.h: this Python's tasks are known well enough */
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
     cam_asgi_constants asgi;        /* asgi/ */
-    cam_tls_library tls;            /* loop/tls_library.c */
+    cam_tls_library tls;            /* transport/tls_library.c */
 } cam_state;
 
 /* Fill the state and the module's names; 0, or -1 with an exception. */

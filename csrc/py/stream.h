@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What C code beside the loop may ask of a stream transport (the object that
- * CamProtocolTable.connection_made is given). Implemented by loop/stream.c; used by asgi/.
+ * CamProtocolTable.connection_made is given). Implemented by transport/stream.c; used by asgi/.
  *
  * Everything here must be called on the loop's thread. None of it calls connection_lost or any
  * other protocol function before it returns, except pause_writing (as asyncio's write() does).

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What C code beside the loop may ask of a TLS transport (the object that
- * CamProtocolTable.connection_made is given over TLS). Implemented by loop/tls_transport.c; used by
- * asgi/.
+ * CamProtocolTable.connection_made is given over TLS). Implemented by transport/tls_transport.c;
+ * used by asgi/.
  *
  * As stream.h: on the loop's thread, and nothing here calls connection_lost before it returns.
  * Closing may deliver what was received already, and calls eof_received when the peer has closed;

@@ -176,7 +176,7 @@ class Loop:
 @type_check_only
 class NativeProtocol: ...
 
-# csrc/py/loop/stream.c
+# csrc/py/transport/stream.c
 
 @disjoint_base
 class Stream(asyncio.Transport):
@@ -234,7 +234,7 @@ class Stream(asyncio.Transport):
     def _make_empty_waiter(self) -> asyncio.Future[None]: ...
     def _reset_empty_waiter(self) -> None: ...
 
-# csrc/py/loop/datagram.c
+# csrc/py/transport/datagram.c
 
 @disjoint_base
 class Datagram(asyncio.Transport, asyncio.DatagramTransport):
@@ -281,7 +281,7 @@ class Datagram(asyncio.Transport, asyncio.DatagramTransport):
     def get_write_buffer_size(self) -> int: ...
     def _force_close(self, reason: BaseException | None, /) -> None: ...
 
-# csrc/py/loop/pipe_read.c
+# csrc/py/transport/pipe_read.c
 
 @disjoint_base
 class ReadPipe(asyncio.ReadTransport):
@@ -311,7 +311,7 @@ class ReadPipe(asyncio.ReadTransport):
     def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
     def get_protocol(self) -> asyncio.BaseProtocol: ...
 
-# csrc/py/loop/pipe_write.c
+# csrc/py/transport/pipe_write.c
 
 @disjoint_base
 class WritePipe(asyncio.Transport):
@@ -350,7 +350,7 @@ class WritePipe(asyncio.Transport):
     def get_write_buffer_limits(self) -> tuple[int, int]: ...
     def get_write_buffer_size(self) -> int: ...
 
-# csrc/py/loop/process_pipe.c
+# csrc/py/transport/process_pipe.c
 
 @final
 class ProcessPipe:
@@ -367,7 +367,7 @@ class ProcessPipe:
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
 
-# csrc/py/loop/listener.c
+# csrc/py/transport/listener.c
 
 @final
 class Connector:
@@ -389,7 +389,7 @@ class Listener:
     def _retry(self, ticket: int, /) -> None: ...
     def stop(self) -> None: ...
 
-# csrc/py/loop/tls.c
+# csrc/py/transport/tls.c
 
 @final
 class SSLProtocol(NativeProtocol):
@@ -427,7 +427,7 @@ class SSLProtocol(NativeProtocol):
     def _check_shutdown_timeout(self) -> None: ...
     def _feed(self, data: Buffer, /) -> None: ...
 
-# csrc/py/loop/tls_transport.c
+# csrc/py/transport/tls_transport.c
 
 @final
 class SSLTransport(asyncio.Transport):

@@ -15,7 +15,7 @@
 #include "state.h"
 #include "base/heap.h"
 #include "loop/handle.h"
-#include "loop/spare.h"
+#include "transport/spare.h"
 #include "net/poll.h"
 
 #include <stdbool.h>
@@ -102,21 +102,21 @@ struct LoopObject {
     PyObject *reading;        /* borrowed: the stream that is reading: it sends after that */
     CamFlush *flush_first;
     CamFlush *flush_last;
-    CamRest *resting;              /* who waits for a descriptor to come free */
-    size_t unflushed;              /* bytes that those streams were given since the last flush */
-    size_t streams;                /* stream transports that live */
-    size_t streams_peak;           /* most of them since give_memory_back() looked last */
-    CamSpare spare;                /* the last message, to be used for the next */
-    char *read_buffer;             /* CAM_READ_BUFFER bytes, made at the first read */
-    char *call_buffer;             /* as many for sock_* calls, made at the first of them */
-    struct CamTlsPool *tls_pool;   /* loop/tls_library.c; NULL before the first TLS connection */
-    PyObject *task_factory;        /* strong; NULL for none */
+    CamRest *resting;            /* who waits for a descriptor to come free */
+    size_t unflushed;            /* bytes that those streams were given since the last flush */
+    size_t streams;              /* stream transports that live */
+    size_t streams_peak;         /* most of them since give_memory_back() looked last */
+    CamSpare spare;              /* the last message, to be used for the next */
+    char *read_buffer;           /* CAM_READ_BUFFER bytes, made at the first read */
+    char *call_buffer;           /* as many for sock_* calls, made at the first of them */
+    struct CamTlsPool *tls_pool; /* transport/tls_library.c; NULL before the first TLS connection */
+    PyObject *task_factory;      /* strong; NULL for none */
     double slow_callback_duration; /* seconds; debug mode */
     PyObject *called;              /* strong or NULL; debug mode: what a step called last */
     PyObject *called_method;       /* borrowed, interned, or NULL: its method */
     unsigned long thread;          /* ident of the running thread; 0: not running */
     unsigned forks;                /* forks this process had behind it when it made the loop */
-    /* loop/datagram_read.c's, one block of PyMem_RawMalloc; NULL before the first datagram. */
+    /* transport/datagram_read.c's, one block of PyMem_RawMalloc; NULL before the first datagram. */
     CamDatagramBuffers *datagram_buffers;
     bool closed;
     bool stopping;
@@ -228,7 +228,7 @@ static inline void CamLoop_NoteCall(LoopObject *loop, PyObject *callee, PyObject
     }
 }
 
-/* loop/tls_library.c */
+/* transport/tls_library.c */
 void CamTls_FreePool(LoopObject *loop);
 
 /* loop/watch.c */
@@ -265,7 +265,7 @@ extern PyMethodDef cam_executor_methods[];
 /* loop/lookup.c */
 extern PyMethodDef cam_lookup_methods[];
 
-/* loop/connect.c */
+/* transport/connect.c */
 extern PyMethodDef cam_connect_methods[];
 
 /* loop/turn.c */

@@ -15,7 +15,7 @@
 #include "args.h"
 #include "compat.h"
 #include "coroutine.h"
-#include "loop/address.h"
+#include "transport/address.h"
 #include "loop/loop.h"
 #include "loop/readiness.h"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where TLS begins: csrc/py/loop/tls*.c in the place of asyncio's SSLProtocol."""
+"""Where TLS begins: csrc/py/transport/tls*.c in the place of asyncio's SSLProtocol."""
 
 from __future__ import annotations
 

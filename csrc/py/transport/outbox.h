@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes that a transport has been given and not yet sent, oldest first.
+ *
+ * bytes objects are kept, not copied, unless they are small and there is room behind others;
+ * everything else is copied, so that its owner may change it. Embedded in the transport, which
+ * sends by a system call of its kind: cam_outbox_vectors, then cam_outbox_consume. It does not
+ * move. On the loop's thread. Runs no user code. All zero is empty.
+ */
+#ifndef CAM_TRANSPORT_OUTBOX_H
+#define CAM_TRANSPORT_OUTBOX_H
+
+#include "state.h"
+
+#include <sys/uio.h>
+
+/* Bytes that wait to be sent: kept (`keep`), or copied into the room that follows the chunk. */
+typedef struct CamChunk {
+    struct CamChunk *next;
+    const char *data; /* the first unsent byte */
+    size_t size;      /* unsent bytes */
+    size_t capacity;  /* of the room; 0 when the bytes are another object's */
+    PyObject *keep;   /* strong: a bytes object; NULL for a copy */
+} CamChunk;
+
+typedef struct CamOutbox {
+    CamChunk *first;
+    CamChunk *last;
+    size_t size; /* sum of the chunks' sizes */
+    CamChunk
+        lone; /* for a bytes object that waits alone, as most do: nothing is allocated for it */
+} CamOutbox;
+
+enum { CAM_OUTBOX_VECTORS = 64 };
+
+/* Queues a copy. 0, or -1 with MemoryError. */
+int cam_outbox_add_copy(CamOutbox *outbox, const char *data, size_t size);
+
+/* Queues a bytes object, of exactly that type and not empty. 0, or -1 with MemoryError. */
+int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes);
+
+/* Fills at most CAM_OUTBOX_VECTORS with what is to be sent next; returns how many, *size being
+ * their sum. */
+int cam_outbox_vectors(const CamOutbox *outbox, struct iovec *vectors, size_t *size);
+
+/* Takes `count` sent bytes off the front. */
+void cam_outbox_consume(CamOutbox *outbox, size_t count);
+
+/* Forgets what is unsent. */
+void cam_outbox_clear(CamOutbox *outbox);
+
+#endif
