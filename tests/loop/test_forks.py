@@ -33,6 +33,7 @@ USES = {
     "create_server": "step(loop.create_server(asyncio.Protocol, sock=listening))",
     "subprocess_exec": "step(loop.subprocess_exec(asyncio.SubprocessProtocol, 'true'))",
     "stream write": "transport.write(b'from the child')",
+    "stream write_eof": "transport.write_eof()",
     "stream close": "transport.close()",
     "stream abort": "transport.abort()",
     "stream resume": "(transport.pause_reading(), transport.resume_reading())",

@@ -284,6 +284,10 @@ static PyObject *stream_write_eof(PyObject *self, PyObject *Py_UNUSED(ignored)) 
     if (stream->closing || stream->eof_written || stream->loop == NULL) {
         Py_RETURN_NONE;
     }
+    /* shutdown() would end a forked child's parent's connection, too. */
+    if (CamLoop_IsForeign(stream->loop) && CamLoop_CheckUsable(stream->loop) < 0) {
+        return NULL;
+    }
     stream->eof_written = true;
     cam_stream_flush(self);
     RETURN_STATUS(cam_stream_send_eof(stream));
