@@ -256,6 +256,48 @@ def test_a_callback_for_server_names(loop, authority, client_tls):
     assert asked == [(ssl.SSLObject, "localhost")]
 
 
+# The same callback may end the connection over any transport, one that tells of its end at once and
+# whose closing a second time lets the ssl module's objects go: ssl is still at work with them.
+@ours_only
+def test_a_callback_that_lets_go_of_the_connection():
+    status, out, err = run_script("""
+        import asyncio, ssl, trustme
+        from camshaft import _core
+        class Base(asyncio.Transport):
+            lost = False
+            def write(self, data): pass
+            def is_closing(self): return self.lost
+            def _force_close(self, reason):
+                if not self.lost:
+                    self.lost = True
+                    protocol.connection_lost(reason)
+        def leave(sslobj, name, context):
+            del sslobj
+            for method in (transport.abort, transport.close, transport.close):
+                method()
+            print(name)
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("localhost").configure_cert(server)
+        server.sni_callback = leave
+        loop = new_loop()
+        waiter = loop.create_future()
+        protocol = _core.SSLProtocol(loop, asyncio.Protocol(), server, waiter, True)
+        transport = protocol._app_transport
+        protocol.connection_made(Base())
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        protocol.data_received(outgoing.read())
+        assert protocol._sslobj is None
+        print(type(waiter.exception()).__name__)
+        loop.close()
+    """)
+    assert (status, out, err) == (0, "localhost\nConnectionAbortedError\n", "")
+
+
 # ---- ending ----
 
 
@@ -854,6 +896,44 @@ def test_a_loop_closed_over_connections():
         gc.collect()
     """)
     assert (status, err) == (0, "")
+
+
+# What waits to be delivered is delivered by close(), also while the loop does not run: the protocol
+# may close the loop, whose buffer it is being given the data from.
+def test_a_loop_closed_within_data_received():
+    status, out, err = run_script("""
+        import asyncio, ssl, trustme, warnings
+        from tests.loop.support import Recorder, until
+        from tests.loop.tls_peer import open_tls
+        warnings.simplefilter("ignore", ResourceWarning)
+        class Closer(Recorder):
+            def data_received(self, data):
+                loop.close()
+                print(data == b"x" * 2000, loop.is_closed())
+        authority = trustme.CA()
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(server)
+        client = ssl.create_default_context()
+        authority.configure_trust(client)
+        loop = new_loop()
+        async def main():
+            global transport, peer
+            transport, _, peer = await open_tls(server, client, Closer)
+            transport.pause_reading()
+            await peer.send(peer.seal(b"x" * 2000))
+            await until(lambda: transport.get_read_buffer_size() > 2000)
+            transport.resume_reading()
+            loop.stop() # before it has been read on
+        task = loop.create_task(main())
+        task.add_done_callback(lambda task: loop.stop())
+        loop.run_forever()
+        try:
+            transport.close()
+        except RuntimeError as error: # asyncio, too, cannot queue the rest
+            assert str(error) == "Event loop is closed"
+        peer.sock.close()
+    """)
+    assert (status, out, err) == (0, "True True\n", "")
 
 
 # A forked child must not use the parent's keys: its writes would repeat their sequence numbers.

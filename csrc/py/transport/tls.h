@@ -164,7 +164,8 @@ int cam_tls_ssl_shutdown(TlsObject *tls);  /* 0 when both close_notify are throu
 /* Gives ssl what the peer sent, the whole of it. 0, or -1 with an exception. */
 int cam_tls_feed(TlsObject *tls, const char *data, size_t size);
 
-/* Bytes that wait in a BIO; -1 with an exception. Runs no user code. */
+/* Bytes that wait in a BIO, none in one that is gone (NULL); -1 with an exception. Runs no user
+ * code. */
 Py_ssize_t cam_tls_pending(TlsObject *tls, PyObject *bio);
 
 /* What waits in the outgoing BIO, taken out of it: bytes, NULL with an exception. */

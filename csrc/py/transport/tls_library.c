@@ -86,19 +86,24 @@ CamTlsPool *cam_tls_pool(LoopObject *loop) {
 }
 
 void CamTls_FreePool(LoopObject *loop) {
-    free_pool(loop->tls_pool);
+    CamTlsPool *pool = loop->tls_pool;
     loop->tls_pool = NULL;
+    if (pool != NULL && pool->users > 0) {
+        pool->orphaned = true; /* closed from inside a call of the application: see give_back */
+    } else {
+        free_pool(pool);
+    }
 }
 
 char *cam_tls_borrow(CamTlsPool *pool, size_t size) {
+    char *buffer = pool->buffer;
     if (!pool->busy && size <= CAM_TLS_BUFFER) {
         pool->busy = true;
-        return pool->buffer;
-    }
-    char *buffer = PyMem_Malloc(size);
-    if (buffer == NULL) {
+    } else if ((buffer = PyMem_Malloc(size)) == NULL) {
         PyErr_NoMemory();
+        return NULL;
     }
+    pool->users++;
     return buffer;
 }
 
@@ -107,6 +112,9 @@ void cam_tls_give_back(CamTlsPool *pool, char *buffer) {
         pool->busy = false;
     } else {
         PyMem_Free(buffer);
+    }
+    if (--pool->users == 0 && pool->orphaned) {
+        free_pool(pool);
     }
 }
 
@@ -275,8 +283,8 @@ int cam_tls_wrap(TlsObject *tls, int server_side, PyObject *server_hostname) {
 
 /* ---- calls ---- */
 
-/* object.method(argument), or without one when it is NULL. */
-static PyObject *call(const cam_tls_method *method, PyObject *object, PyObject *argument) {
+/* object.method(argument), or without one when it is NULL; both outlive the call. */
+static PyObject *call_held(const cam_tls_method *method, PyObject *object, PyObject *argument) {
     switch (method->flags) {
     case METH_NOARGS:
         if (argument == NULL) {
@@ -298,6 +306,26 @@ static PyObject *call(const cam_tls_method *method, PyObject *object, PyObject *
     }
     PyObject *stack[] = {object, argument};
     return PyObject_Vectorcall(method->descriptor, stack, argument ? 2 : 1, NULL);
+}
+
+/* Drops what was held over a call; keeps the exception that is set. Runs user code. */
+static void let_go(PyObject *object) {
+    PyObject *exception = PyErr_GetRaisedException();
+    Py_XDECREF(object);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+}
+
+/* object.method(argument). What ssl calls back may end the connection, and so drop the object that
+ * is at work and the pool with the window. */
+static PyObject *call(const cam_tls_method *method, PyObject *object, PyObject *argument) {
+    Py_INCREF(object);
+    Py_XINCREF(argument);
+    PyObject *result = call_held(method, object, argument);
+    let_go(argument);
+    let_go(object);
+    return result;
 }
 
 /* CAM_TLS_AGAIN when the exception says so, and it is cleared; else -1. */
@@ -357,13 +385,17 @@ Py_ssize_t cam_tls_ssl_read(TlsObject *tls, char *buffer, size_t size) {
     }
     (void)point_window(pool, buffer, size);
     const cam_tls_method *method = &tls->state->tls.read;
+    PyObject *ssl_socket = Py_NewRef(tls->ssl_socket); /* as in call() */
+    PyObject *args = Py_NewRef(pool->read_args);
     PyObject *result;
     if (method->flags == METH_VARARGS) {
-        result = method->function(tls->ssl_socket, pool->read_args);
+        result = method->function(ssl_socket, args);
     } else {
-        PyObject *stack[] = {tls->ssl_socket, PyTuple_GET_ITEM(pool->read_args, 0), pool->window};
+        PyObject *stack[] = {ssl_socket, PyTuple_GET_ITEM(args, 0), PyTuple_GET_ITEM(args, 1)};
         result = PyObject_Vectorcall(method->descriptor, stack, 3, NULL);
     }
+    let_go(args);
+    let_go(ssl_socket);
     return read_count(tls, result);
 }
 
@@ -420,6 +452,9 @@ int cam_tls_feed(TlsObject *tls, const char *data, size_t size) {
 }
 
 Py_ssize_t cam_tls_pending(TlsObject *tls, PyObject *bio) {
+    if (bio == NULL) {
+        return 0; /* the connection is lost and dismissed */
+    }
     PyObject *descriptor = tls->state->tls.bio_pending;
     PyObject *count;
     if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type)) {

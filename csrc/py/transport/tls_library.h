@@ -53,7 +53,9 @@ typedef struct CamTlsPool {
     PyObject *window; /* strong: a buffer object, pointed at what the next call reads or writes */
     PyObject *read_args; /* strong: (0, window), which asks for as much as the window holds */
     char *buffer;        /* CAM_TLS_BUFFER bytes */
+    unsigned users;      /* of borrowed buffers, this one and others */
     bool busy;           /* somebody up the stack is using the buffer */
+    bool orphaned;       /* the loop was closed meanwhile: the last user frees the pool */
 } CamTlsPool;
 
 /* Four records. */

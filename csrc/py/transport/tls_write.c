@@ -24,6 +24,9 @@ enum {
 static const char fatal_text[] = "Fatal error on SSL protocol";
 
 int cam_tls_send_outgoing(TlsObject *tls) {
+    if (tls->outgoing == NULL) {
+        return 0; /* lost and dismissed while ssl was at work */
+    }
     PyObject *bytes = cam_tls_take_outgoing(tls);
     if (bytes == NULL) {
         return -1;
