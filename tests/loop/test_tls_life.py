@@ -13,7 +13,7 @@ import weakref
 
 import pytest
 
-from tests.loop.support import Echo, Recorder, ours_only, run, run_script, until
+from tests.loop.support import LIMIT, Echo, Recorder, ours_only, run, run_script, until
 from tests.loop.tls_peer import Peer, open_tls, received, settle
 
 
@@ -285,7 +285,8 @@ def test_a_callback_that_lets_go_of_the_connection():
         transport = protocol._app_transport
         protocol.connection_made(Base())
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        context = ssl.create_default_context()
+        client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
         try:
             client.do_handshake()
         except ssl.SSLWantReadError:
@@ -683,6 +684,30 @@ def test_what_start_tls_refuses(loop, client_tls):
             await loop.start_tls(transport, Recorder(), client_tls, ssl_handshake_timeout=0)
         right.close()
         transport.abort()
+
+    run(loop, main())
+
+
+# TLS over a connection that is lost already ends with the handshake's time limit; asyncio's
+# start_tls() waits for ever.
+@ours_only
+def test_start_tls_over_a_lost_connection(loop, client_tls):
+    async def main():
+        left, right = pair()
+        transport, protocol = await loop.create_connection(Recorder, sock=left)
+        transport.abort()
+        await protocol.lost
+        await settle()
+        with pytest.raises(ConnectionAbortedError, match="SSL handshake is taking longer"):
+            async with asyncio.timeout(LIMIT):
+                await loop.start_tls(
+                    transport,
+                    Recorder(),
+                    client_tls,
+                    server_hostname="localhost",
+                    ssl_handshake_timeout=0.01,
+                )
+        right.close()
 
     run(loop, main())
 

@@ -400,7 +400,14 @@ void cam_tls_handshake_expired(TlsObject *tls) {
     PyErr_Format(PyExc_ConnectionAbortedError,
                  "SSL handshake is taking longer than %S seconds: aborting the connection",
                  tls->handshake_timeout);
+    PyObject *exception = PyErr_GetRaisedException();
+    PyErr_SetRaisedException(Py_NewRef(exception));
     (void)cam_tls_fatal(tls, "Fatal error on transport"); /* an OSError: logged at most */
+    /* Not left to connection_lost(): a base that was lost before TLS began does not call it. */
+    if (wake_waiter(tls, exception) < 0) {
+        PyErr_WriteUnraisable((PyObject *)tls);
+    }
+    Py_DECREF(exception);
 }
 
 /* ---- the end ---- */
