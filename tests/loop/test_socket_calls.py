@@ -695,11 +695,18 @@ def test_data_that_nobody_waits_for_does_not_spin(loop, pair):
     assert run(loop, loop.sock_recv(ours, 10)) == b"more"
 
 
-def test_another_file_put_under_the_same_socket(loop, pair):
-    """dup2() over the descriptor of a socket object: the wait is for what is there now."""
+@pytest.mark.parametrize("busy", [False, pytest.param(True, marks=ours_only)])
+def test_another_file_put_under_the_same_socket(loop, pair, busy):
+    """dup2() over the descriptor of a socket object: the wait is for what is there now, also on a
+    loop that never rests."""
     ours, peer = pair
 
+    def spin():
+        loop.call_soon(spin)
+
     async def main():
+        if busy:
+            spin()
         receiving = await waiting(loop.sock_recv(ours, 10))
         peer.send(b"x")
         await receiving

@@ -123,12 +123,13 @@ struct LoopObject {
     bool plain;      /* call_soon() and create_task() are those written here */
     bool fast_tasks; /* create_task() may drive its tasks itself: loop/task.h */
     bool debug;
-    bool waiting;      /* blocked, or about to be, without the GIL */
-    bool sock_bulk;    /* the last sock_recv was a large one; see sock.c */
-    bool turning;      /* inside _run(): a second entry is refused */
-    bool timing;       /* inside a step that debug mode times */
-    bool waited;       /* the last turn waited for descriptors, and some were ready */
-    unsigned unpolled; /* turns since the poller was asked */
+    bool waiting;           /* blocked, or about to be, without the GIL */
+    bool sock_bulk;         /* the last sock_recv was a large one; see sock.c */
+    bool turning;           /* inside _run(): a second entry is refused */
+    bool timing;            /* inside a step that debug mode times */
+    bool waited;            /* the last turn waited for descriptors, and some were ready */
+    unsigned unpolled;      /* turns since the poller was asked */
+    unsigned doubted_polls; /* polls since nothing was doubted, or what was has been verified */
 };
 
 enum {

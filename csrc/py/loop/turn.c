@@ -18,6 +18,10 @@ enum {
 /* How long a wait for a descriptor registered earlier goes on before it is registered anew. */
 static const int64_t DOUBTED_WAIT = INT64_C(100) * 1000000;
 
+/* After so many polls, and so many more for each descriptor in doubt, it is registered anew though
+ * the loop never rests: that costs a system call for 64 polls at most. */
+enum { DOUBTED_POLLS = 1024, DOUBTED_POLLS_EACH = 64 };
+
 static const int64_t LONGEST_WAIT = INT64_C(24) * 3600 * 1000000000;
 
 void CamTurn_Flush(LoopObject *loop) {
@@ -77,6 +81,22 @@ static void give_memory_back(LoopObject *loop) {
     }
 }
 
+/* True when what waits on an earlier registration is to be verified: the poller was silent, or did
+ * not fall silent for long. */
+static bool is_verification_due(LoopObject *loop, bool silent) {
+    if (loop->doubted == 0) {
+        loop->doubted_polls = 0;
+        return false;
+    }
+    loop->doubted_polls++;
+    if (!silent &&
+        loop->doubted_polls < DOUBTED_POLLS + DOUBTED_POLLS_EACH * (unsigned)loop->doubted) {
+        return false;
+    }
+    loop->doubted_polls = 0;
+    return true;
+}
+
 static int poll_descriptors(LoopObject *loop) {
     cam_poll_event events[EVENTS_PER_WAIT];
     int64_t limit = wait_limit(loop);
@@ -121,7 +141,7 @@ static int poll_descriptors(LoopObject *loop) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (count == 0 && limit != 0 && loop->doubted > 0) {
+    if (is_verification_due(loop, count == 0 && limit != 0)) {
         CamWatch_Verify(loop);
     }
     for (int i = 0; i < count; i++) {
