@@ -856,3 +856,22 @@ def test_a_stream_beside_a_raw_peer(loop):
         peer.close()
 
     run(loop, main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__release_buffer__ came with Python 3.12")
+def test_data_that_closes_the_call_when_it_is_released(loop, pair):
+    released = []
+
+    class Data:
+        def __buffer__(self, flags):
+            return memoryview(bytes(10_000_000))
+
+        def __release_buffer__(self, view):
+            released.append(len(view))
+            call.close()
+            view.release()
+
+    call = loop.sock_sendall(pair[0], Data())
+    call.send(None)
+    call.close()
+    assert released == [10_000_000]

@@ -578,10 +578,12 @@ static void end_call(SockCallObject *call) {
     LoopObject *loop = call->loop;
     ReadinessObject *wait = call->wait;
     PyObject *view = call->view;
+    Py_buffer buffer = call->buffer;
     PyObject *arguments[MOST_ARGUMENTS];
     call->loop = NULL;
     call->wait = NULL;
     call->view = NULL;
+    call->buffer.obj = NULL;
     for (int i = 0; i < MOST_ARGUMENTS; i++) {
         arguments[i] = call->arguments[i];
         call->arguments[i] = NULL;
@@ -590,8 +592,8 @@ static void end_call(SockCallObject *call) {
         CamReadiness_Abandon(wait);
         Py_DECREF(wait);
     }
-    if (call->buffer.obj != NULL) {
-        PyBuffer_Release(&call->buffer);
+    if (buffer.obj != NULL) {
+        PyBuffer_Release(&buffer);
     }
     Py_XDECREF(view);
     for (int i = 0; i < MOST_ARGUMENTS; i++) {
