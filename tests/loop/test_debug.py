@@ -6,6 +6,7 @@ import contextvars
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -379,3 +380,47 @@ def test_the_handler_runs_in_the_failing_callbacks_context(loop):
     loop.call_soon(fail, context=context)
     run_turns(loop)
     assert seen == ["failing"]
+
+
+@ours_only
+def test_slow_signal_handlers_and_pipes_are_named(loop, caplog):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.02
+
+    def slow_handler(*_):
+        time.sleep(0.05)
+
+    class SlowReader(asyncio.Protocol):
+        def data_received(self, data):
+            time.sleep(0.05)
+
+    class SlowParent(asyncio.SubprocessProtocol):
+        def pipe_data_received(self, fd, data):
+            time.sleep(0.05)
+
+        def process_exited(self):
+            ended.set_result(None)
+
+    async def main():
+        nonlocal ended
+        ended = loop.create_future()
+        loop.add_signal_handler(signal.SIGUSR1, slow_handler)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        reading, writing = os.pipe()
+        transport, _ = await loop.connect_read_pipe(SlowReader, open(reading, "rb", 0))
+        os.write(writing, b"x")
+        child, _ = await loop.subprocess_exec(SlowParent, "echo", "x")
+        await ended
+        await until(lambda: sum("Executing" in text for text in caplog.messages) >= 3)
+        loop.remove_signal_handler(signal.SIGUSR1)
+        transport.close()
+        child.close()
+        os.close(writing)
+        await asyncio.sleep(0.01)
+
+    ended = None
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        run(loop, main())
+    slow = "\n".join(caplog.messages)
+    for name in ("slow_handler", "SlowReader.data_received", "SlowParent.pipe_data_received"):
+        assert name in slow

@@ -506,3 +506,20 @@ def test_a_forked_child_may_run_a_loop_of_its_own(loop):
 def test_the_loop_under_test_is_the_one_asked_for(loop):
     module = type(loop).__module__
     assert module.startswith(LOOP_NAME)
+
+
+@ours_only
+def test_a_selector_is_refused_in_one_line():
+    status, out, err = run_script(
+        """
+        import camshaft, selectors
+        camshaft.EventLoop(None).close()
+        try:
+            camshaft.EventLoop(selectors.PollSelector())
+        except TypeError as error:
+            print(error)
+        """
+    )
+    assert status == 0
+    assert out.startswith("camshaft's loop polls by itself and takes no selector, got <selectors.")
+    assert err == ""

@@ -13,7 +13,7 @@ import weakref
 
 import pytest
 
-from tests.loop.support import LIMIT, Echo, Recorder, ours_only, run, run_script, until
+from tests.loop.support import LIMIT, Echo, Recorder, new_loop, ours_only, run, run_script, until
 from tests.loop.tls_peer import Peer, open_tls, received, settle
 
 
@@ -995,3 +995,27 @@ def test_a_forked_child():
         new_loop().run_until_complete(main())
     """)
     assert (status, out, err) == (0, '0\nb"parent\'s"\n', "")
+
+
+@ours_only
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_loop_dropped_while_a_connection_shuts_down_is_collected(server_tls, client_tls):
+    """The shutdown's timer is held by the loop and by the connection."""
+
+    async def main():
+        running = asyncio.get_running_loop()
+        server = await running.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=server_tls)
+        port = server.sockets[0].getsockname()[1]
+        transport, _ = await running.create_connection(
+            asyncio.Protocol, "127.0.0.1", port, ssl=client_tls, server_hostname="localhost"
+        )
+        transport.close()
+        server.close()
+
+    dropped = new_loop()
+    dropped.run_until_complete(main())
+    gone = weakref.ref(dropped)
+    del dropped
+    gc.collect()
+    gc.collect()
+    assert gone() is None

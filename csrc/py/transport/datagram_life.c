@@ -26,6 +26,10 @@ int cam_datagram_error(DatagramObject *datagram) {
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *result = NULL;
     if (datagram->protocol != NULL) {
+        if (datagram->loop != NULL) {
+            CamLoop_NoteCall(datagram->loop, datagram->protocol,
+                             datagram->state->str_error_received);
+        }
         result =
             CamNotify_CallHere(datagram->protocol, datagram->state->str_error_received, exception);
     } else {

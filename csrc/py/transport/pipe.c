@@ -30,6 +30,9 @@ PyObject *cam_pipe_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 /* ---- telling the protocol ---- */
 
 int cam_pipe_tell(PipeObject *pipe, PyObject *name, PyObject *argument, const char *message) {
+    if (pipe->loop != NULL) {
+        CamLoop_NoteCall(pipe->loop, pipe->protocol, name);
+    }
     PyObject *result = CamNotify_Call(pipe->context, pipe->protocol, name, argument, NULL);
     if (result == NULL) {
         return CamNotify_Report(pipe->loop, (PyObject *)pipe, pipe->protocol, message);

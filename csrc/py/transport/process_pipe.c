@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/process_pipe.h"
 
+#include "transport/pipe.h"
 #include "transport/reader.h"
 
 #include <stddef.h>
@@ -72,6 +73,11 @@ static PyObject *call_with_fd(ProcessPipeObject *self, PyObject *object, PyObjec
                               PyObject *argument) {
     Py_INCREF(object); /* either may be let go by what is called */
     PyObject *fd = Py_NewRef(self->fd);
+    PyObject *pipe = self->transport;
+    if (pipe != NULL && Py_IS_TYPE(pipe, (PyTypeObject *)self->state->read_pipe_type) &&
+        ((PipeObject *)pipe)->loop != NULL) {
+        CamLoop_NoteCall(((PipeObject *)pipe)->loop, object, name);
+    }
     PyObject *stack[] = {NULL, object, fd, argument};
     PyObject *result =
         PyObject_VectorcallMethod(name, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);

@@ -118,6 +118,17 @@ static int tls_init(PyObject *self, PyObject *args, PyObject *keywords) {
     return cam_tls_wrap(tls, server_side, named && !server_side ? hostname : Py_None);
 }
 
+/* The collector does not know handles. One that only the loop and this connection hold is looked
+ * through here, as the loop looks through those that it alone holds: the two would otherwise keep
+ * each other alive by way of the callback. */
+static int visit_timer(TlsObject *tls, PyObject *timer, visitproc visit, void *arg) {
+    if (timer == NULL || !Py_IS_TYPE(timer, (PyTypeObject *)tls->state->timer_type) ||
+        !((HandleObject *)timer)->scheduled || Py_REFCNT(timer) != 2) {
+        return 0;
+    }
+    return CamHandle_Visit((HandleObject *)timer, visit, arg);
+}
+
 static int tls_traverse(PyObject *self, visitproc visit, void *arg) {
     TlsObject *tls = (TlsObject *)self;
     Py_VISIT(Py_TYPE(self));
@@ -141,7 +152,8 @@ static int tls_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(tls->shutdown_timer);
     Py_VISIT(tls->lost_app);
     Py_VISIT(tls->lost_reason);
-    return 0;
+    int status = visit_timer(tls, tls->handshake_timer, visit, arg);
+    return status ? status : visit_timer(tls, tls->shutdown_timer, visit, arg);
 }
 
 static int tls_clear(PyObject *self) {

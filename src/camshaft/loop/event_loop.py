@@ -123,8 +123,13 @@ class EventLoop(
     ("Task-1") are counted apart from those that ``asyncio.Task`` gives by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, selector: None = None) -> None:
         _base_events.BaseEventLoop.__init__(self)
+        if selector is not None:
+            self._closed = True  # there is nothing to close yet, and nobody to be warned
+            raise TypeError(
+                f"camshaft's loop polls by itself and takes no selector, got {selector!r}"
+            )
         self.fast_tasks = _FAST_TASKS
         # What asyncio's selector loop would have made.
         self._selector: Any = _Watched(self)
@@ -215,6 +220,9 @@ class EventLoop(
 
     def _report_slow(self, handle: _core.Handle, seconds: float) -> None:
         """Debug mode: warn of a callback that took longer than slow_callback_duration."""
+        signalled = getattr(handle._callback, "__self__", None)
+        if isinstance(signalled, events.Handle):  # add_signal_handler's, run by its own method
+            handle = signalled  # type: ignore[assignment]
         _base_events.logger.warning(
             "Executing %s took %.3f seconds", _base_events._format_handle(handle), seconds
         )
