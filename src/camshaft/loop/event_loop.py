@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The event loop: C for what runs per callback and per packet, asyncio's own Python for the rest.
 
-``_core.Loop`` (csrc/py/loop) schedules, polls and moves bytes. What happens once per connection
-made by hand, per server or per loop (``create_connection``, ``create_server``, TLS, subprocesses,
-executors) is inherited from the running Python's asyncio, whose ownership rules are
-public and tested; the few methods here join the two halves.
+``_core.Loop`` (csrc/py/loop) schedules and polls, the transports (csrc/py/transport) move bytes.
+What happens once per connection made by hand, per server or per loop (``create_connection`` by
+name, ``create_server``, shutting executors down) is inherited from the running Python's asyncio,
+whose ownership rules are public and tested; the methods here and in the modules beside this one
+join the two halves.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ _FAST_TASKS = _wants_fast_tasks()
 
 
 class _Watched:
-    """What asyncio's pipe transports ask of a selector, for their repr()."""
+    """What asyncio's own transports ask of a selector for their repr(), where a program makes one
+    of them on this loop by hand; the loop's are C."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = weakref.ref(loop)
@@ -346,7 +348,7 @@ class EventLoop(
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
         **more: Any,
     ) -> None:
-        if sslcontext is not None or not hasattr(_core, "Listener"):
+        if sslcontext is not None:
             super()._start_serving(
                 protocol_factory,
                 sock,
