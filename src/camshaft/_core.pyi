@@ -7,7 +7,17 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import Any, Final, Self, TypeVar, TypeVarTuple, final, type_check_only
+from typing import (
+    Any,
+    Final,
+    Self,
+    TypedDict,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    final,
+    type_check_only,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -463,6 +473,16 @@ class SSLTransport(asyncio.Transport):
     def _force_close(self, reason: BaseException | None, /) -> None: ...
     def _test__append_write_backlog(self, data: bytes, /) -> None: ...
 
+# csrc/py/asgi/options.c
+
+# Times in seconds, sizes in bytes; None is no limit.
+@type_check_only
+class HttpServerOptions(TypedDict, total=False):
+    server_header: bool
+    date_header: bool
+    keep_alive: float | None
+    head_timeout: float | None
+
 # csrc/py/asgi/server.c
 
 @final
@@ -476,13 +496,10 @@ class HttpServer:
         root_path: str = "",
         asgi_version: str = "3.0",
         headers: Iterable[tuple[bytes, bytes]] = (),
-        server_header: bool = True,
-        date_header: bool = True,
         access_log: Callable[[str, str, str, str, int], object] | None = None,
         logger: logging.Logger | None = None,
-        keep_alive: float = 5.0,
-        head_timeout: float = 30.0,
         context: contextvars.Context | None = None,
+        **options: Unpack[HttpServerOptions],
     ) -> Self: ...
     @property
     def connections(self) -> int: ...

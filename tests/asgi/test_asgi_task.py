@@ -406,6 +406,8 @@ def test_application_that_swallows_its_cancellation(start: Serve) -> None:
         ({"loop": None, "headers": 5}, TypeError),
         ({"loop": None, "context": 1}, TypeError),
         ({"loop": None, "keep_alive": "x"}, TypeError),
+        ({"loop": None, "keep_alive": -1}, ValueError),
+        ({"loop": None, "head_timeout": float("nan")}, ValueError),
         ({"loop": None, "nothing": 1}, TypeError),
     ],
 )

@@ -17,13 +17,13 @@ int CamHttpProtocol_Time(HttpProtocolObject *self, cam_timing timing) {
         return 0;
     }
     self->timing = timing;
-    int64_t limit = self->server->keep_alive;
+    int64_t limit = self->server->options.keep_alive;
     switch (timing) {
     case CAM_TIMING_NONE:
         return 0;
     case CAM_TIMING_NEW:
     case CAM_TIMING_HEAD:
-        limit = self->server->head_timeout;
+        limit = self->server->options.head_timeout;
         break;
     case CAM_TIMING_LINGER:
         limit = LINGER_SILENCE;

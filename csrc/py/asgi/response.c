@@ -310,11 +310,12 @@ static int put_headers(CycleObject *cycle, cam_buffer *out, head_notes *notes, P
 
 /* Server, Date and what the server adds to every response. */
 static int put_own_headers(HttpServerObject *server, cam_buffer *out, const head_notes *notes) {
-    if (server->sends_date && !notes->date &&
+    if (server->options.date_header && !notes->date &&
         cam_buffer_append(out, CamServer_DateLine(server), CAM_DATE_LINE) < 0) {
         return -1;
     }
-    if (server->sends_server && !notes->server && PUT_LITERAL(out, "server: camshaft\r\n") < 0) {
+    if (server->options.server_header && !notes->server &&
+        PUT_LITERAL(out, "server: camshaft\r\n") < 0) {
         return -1;
     }
     return cam_buffer_append(out, PyBytes_AS_STRING(server->fixed_headers),

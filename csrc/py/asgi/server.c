@@ -318,9 +318,9 @@ static int add_fixed_header(PyObject *item, cam_buffer *lines, HttpServerObject 
     cam_buffer_put(lines, value, (size_t)value_len);
     cam_buffer_put(lines, "\r\n", 2);
     if (name_len == 6 && cam_char_equal(name, "server", 6)) {
-        server->sends_server = false;
+        server->options.server_header = false;
     } else if (name_len == 4 && cam_char_equal(name, "date", 4)) {
-        server->sends_date = false;
+        server->options.date_header = false;
     }
     result = 0;
 done:
@@ -398,31 +398,20 @@ static int set_logger(HttpServerObject *server, PyObject *logger) {
     return server->logger ? 0 : -1;
 }
 
-/* Seconds to nanoseconds, bounded to what can be added to the clock. */
-static int64_t nanoseconds_of(double seconds) {
-    if (!(seconds > 0)) {
-        return 0;
-    }
-    return seconds > 1e9 ? 1000000000 * SECOND : (int64_t)(seconds * 1e9);
-}
-
 PyDoc_STRVAR(server_doc,
              "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
-             "           server_header=True, date_header=True, access_log=None, logger=None,\n"
-             "           keep_alive=5.0, head_timeout=30.0, context=None)\n--\n\n"
+             "           access_log=None, logger=None, context=None, **options)\n--\n\n"
              "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
              "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
              "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
              "every response. `access_log` is called with client address, method, path, HTTP\n"
              "version and status of every response; `logger` (uvicorn.error by default) gets\n"
-             "errors and warnings. An idle connection is closed after `keep_alive` seconds, one\n"
-             "that has not sent a whole head after `head_timeout` seconds.");
+             "errors and warnings. The options are HttpServerOptions in _core.pyi: times in\n"
+             "seconds, sizes in bytes, None for no limit.");
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"app",          "loop",    "state",         "root_path",
-                            "asgi_version", "headers", "server_header", "date_header",
-                            "access_log",   "logger",  "keep_alive",    "head_timeout",
-                            "context",      NULL};
+    static char *names[] = {"app",     "loop",       "state",  "root_path", "asgi_version",
+                            "headers", "access_log", "logger", "context",   NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -432,14 +421,15 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *access_log = Py_None;
     PyObject *logger = Py_None;
     PyObject *context = Py_None;
-    int server_header = 1;
-    int date_header = 1;
-    double keep_alive = 5.0;
-    double head_timeout = 30.0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOUUOppOOddO:HttpServer", names, &app, &loop,
-                                     &app_state, &root_path, &asgi_version, &headers,
-                                     &server_header, &date_header, &access_log, &logger,
-                                     &keep_alive, &head_timeout, &context)) {
+    cam_server_options options = {0};
+    PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
+    int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOO:HttpServer", names, &app,
+                                             &loop, &app_state, &root_path, &asgi_version, &headers,
+                                             &access_log, &logger, &context);
+    /* What is borrowed from it now is still in kwargs. */
+    Py_XDECREF(given);
+    if (!parsed) {
         return NULL;
     }
     if (loop == NULL) {
@@ -467,10 +457,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->context = context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
     self->root_path = root_path ? Py_NewRef(root_path) : PyUnicode_FromStringAndSize(NULL, 0);
     self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
-    self->sends_server = server_header;
-    self->sends_date = date_header;
-    self->keep_alive = nanoseconds_of(keep_alive);
-    self->head_timeout = nanoseconds_of(head_timeout);
+    self->options = options;
     self->date_second = -1;
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||

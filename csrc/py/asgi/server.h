@@ -9,6 +9,7 @@
 #ifndef CAM_ASGI_SERVER_H
 #define CAM_ASGI_SERVER_H
 
+#include "asgi/options.h"
 #include "state.h"
 
 #include <stdbool.h>
@@ -35,13 +36,10 @@ typedef struct HttpServerObject {
     PyObject *sweep_handle;   /* TimerHandle or NULL: the sweep to come */
 
     PyObject *fixed_headers; /* bytes: header lines that every response begins with */
-    bool sends_server;       /* a Server line of our own, unless the application has one */
-    bool sends_date;
-    time_t date_second; /* when `date` was written */
-    char date[38];      /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
+    time_t date_second;      /* when `date` was written */
+    char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 
-    int64_t keep_alive;   /* nanoseconds that a connection may be idle; */
-    int64_t head_timeout; /* and that a head may take to arrive */
+    cam_server_options options;
 
     struct HttpProtocolObject *connections; /* borrowed; doubly linked */
     struct CycleObject *running;            /* borrowed; doubly linked: tasks that have not ended */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be set of an HttpServer by a number or a flag: one table, in options.c.
+ *
+ * An option is one field here, one line of the table, one line of HttpServerOptions in _core.pyi.
+ * What is an object (the application, a logger) is a parameter of HttpServer itself.
+ */
+#ifndef CAM_ASGI_OPTIONS_H
+#define CAM_ASGI_OPTIONS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A time that never ends: some thirty years, so that it can be added to any clock. */
+#define CAM_FOREVER ((int64_t)1000000000 * 1000000000)
+
+/* Times in nanoseconds. */
+typedef struct cam_server_options {
+    bool server_header;   /* a Server line of our own, unless the application has one */
+    bool date_header;     /* the same for Date */
+    int64_t keep_alive;   /* that a connection may be idle between two requests */
+    int64_t head_timeout; /* that a head may take to arrive, from its first byte */
+} cam_server_options;
+
+/*
+ * Takes the options out of `given`, a dict of keyword arguments that is the caller's own, and
+ * leaves in it what is none of them; those not given have their defaults. 0, or -1 with TypeError
+ * or ValueError naming the option. Runs user code (__float__, __index__, __bool__).
+ */
+int CamServerOptions_Take(cam_server_options *options, PyObject *given);
+
+#endif
