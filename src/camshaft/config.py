@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The settings of a server: uvicorn's names, meanings and defaults.
 
-What they are comes from `Config`; what they lead to (the application imported, the loop's
-factory) is made by its methods. Settings that uvicorn has and camshaft has not yet are listed
-in `camshaft.unsupported` and refused.
+What there is to set stands in `camshaft.settings`; what it leads to (the application imported, the
+loop's factory) is made by the methods of `Config`. Settings that uvicorn has and camshaft has not
+yet are listed in `camshaft.unsupported` and refused.
 """
 
-import asyncio
 import copy
 import importlib
 import json
@@ -14,10 +13,9 @@ import logging
 import logging.config
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from configparser import RawConfigParser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from camshaft.application import (
     ApplicationError,
@@ -29,8 +27,9 @@ from camshaft.application import (
 )
 from camshaft.environment import EnvFileError, load_env_file
 from camshaft.importer import ImportStringError, import_from_string
-from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG, TRACE_LOG_LEVEL
-from camshaft.unsupported import ConfigError, refuse_unsupported
+from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
+from camshaft.settings import ConfigError, LogConfig, LoopFactory, Settings
+from camshaft.unsupported import refuse_unsupported
 
 # Exit status of a server that could not start, as uvicorn's.
 STARTUP_FAILURE = 3
@@ -44,12 +43,6 @@ LOOPS: dict[str, str | None] = {
     # Whatever asyncio's policy makes.
     "none": None,
 }
-HTTP_PROTOCOLS = ("auto", "camshaft")
-LIFESPANS = ("auto", "on", "off")
-INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -58,79 +51,27 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-class Config:
-    """The settings of one server.
+class Config(Settings):
+    """The settings of one server, with what follows from them.
 
-    Times are in seconds; `timeout_graceful_shutdown` None waits as long as it takes. `headers`
-    are (name, value) pairs for every response. Creating one configures logging and loads
-    `env_file`, as uvicorn's does. `later` takes the settings in camshaft.unsupported.
+    What there is to set, the class Settings says. Creating a Config configures logging and loads
+    `env_file`, as uvicorn's does.
 
     Raises ConfigError (a ValueError) for a setting that cannot be used.
     """
 
-    def __init__(
-        self,
-        app: object,
-        host: str | None = "127.0.0.1",
-        port: int = 8000,
-        uds: str | None = None,
-        fd: int | None = None,
-        loop: str | LoopFactory = "auto",
-        http: str = "auto",
-        *,
-        lifespan: str = "auto",
-        interface: str = "auto",
-        env_file: str | os.PathLike[str] | None = None,
-        log_config: LogConfig | None = LOGGING_CONFIG,
-        log_level: str | int | None = None,
-        access_log: bool = True,
-        use_colors: bool | None = None,
-        server_header: bool = True,
-        date_header: bool = True,
-        root_path: str = "",
-        backlog: int = 2048,
-        timeout_keep_alive: float = 5,
-        timeout_graceful_shutdown: float | None = None,
-        headers: Iterable[tuple[str, str]] | None = None,
-        factory: bool = False,
-        reset_contextvars: bool = False,
-        **later: object,
-    ) -> None:
-        self.app = app
-        self.host = host
-        self.port = port
-        self.uds = uds
-        self.fd = fd
-        self.loop = loop
-        self.http = http
-        self.lifespan = lifespan
-        self.interface = interface
-        self.env_file = env_file
-        self.log_config = log_config
-        self.log_level = log_level
-        self.access_log = access_log
-        self.use_colors = use_colors
-        self.server_header = server_header
-        self.date_header = date_header
-        self.root_path = root_path
-        self.backlog = backlog
-        self.timeout_keep_alive = timeout_keep_alive
-        self.timeout_graceful_shutdown = timeout_graceful_shutdown
-        self.headers = list(headers or ())
-        self.factory = factory
-        self.reset_contextvars = reset_contextvars
-
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_unsupported(self)
         self.loaded = False
         self.loaded_app: ASGI3Application
-        self.encoded_headers: list[tuple[bytes, bytes]] = []
-
-        refuse_unsupported(later)
-        self._check()
+        self.headers = list(self.headers or ())
+        self.encoded_headers = [_encode_header(header) for header in self.headers]
         self.configure_logging()
-        if env_file is not None:
-            self._load_env_file(env_file)
-        if later.get("workers") is None:
-            self._check_web_concurrency()
+        if self.env_file is not None:
+            self._load_env_file(self.env_file)
+        if self.workers is None:
+            self.workers = _web_concurrency()
         if os.environ.get("FORWARDED_ALLOW_IPS"):
             logger.warning(
                 "FORWARDED_ALLOW_IPS has no effect: proxy headers are not supported yet."
@@ -141,54 +82,12 @@ class Config:
         """The version of ASGI that the application is written for, once it is loaded."""
         return "2.0" if self.interface == "asgi2" else "3.0"
 
-    def _check(self) -> None:
-        """Raise ConfigError for a value that has no meaning."""
-        if not 0 <= self.port <= 65535:
-            raise ConfigError("port", self.port, "a port is from 0 to 65535")
-        if self.backlog < 0:
-            raise ConfigError("backlog", self.backlog, "a backlog cannot be negative")
-        if self.timeout_keep_alive < 0:
-            raise ConfigError(
-                "timeout_keep_alive", self.timeout_keep_alive, "a time cannot be negative"
-            )
-        graceful = self.timeout_graceful_shutdown
-        if graceful is not None and graceful < 0:
-            raise ConfigError("timeout_graceful_shutdown", graceful, "a time cannot be negative")
-        if self.http not in HTTP_PROTOCOLS:
-            raise ConfigError(
-                "http", self.http, "camshaft has one HTTP implementation; use auto or camshaft"
-            )
-        if self.lifespan not in LIFESPANS:
-            raise ConfigError("lifespan", self.lifespan, f"one of {', '.join(LIFESPANS)}")
-        if self.interface not in INTERFACES:
-            raise ConfigError("interface", self.interface, f"one of {', '.join(INTERFACES)}")
-        if self.interface == "wsgi":
-            raise ConfigError(
-                "interface",
-                "wsgi",
-                "WSGI is not supported yet; wrap the application in a2wsgi.WSGIMiddleware",
-            )
-        for header in self.headers:
-            self.encoded_headers.append(_encode_header(header))
-
     def _load_env_file(self, path: str | os.PathLike[str]) -> None:
         logger.info("Loading environment from '%s'", os.fspath(path))
         try:
             load_env_file(path)
         except (OSError, UnicodeDecodeError, EnvFileError) as error:
             raise ConfigError("env_file", os.fspath(path), _reason(error)) from error
-
-    def _check_web_concurrency(self) -> None:
-        """Refuse what the environment asks for in place of --workers, as uvicorn reads it."""
-        count = os.environ.get("WEB_CONCURRENCY", "1")
-        try:
-            refuse_unsupported({"workers": int(count)})
-        except ValueError as error:
-            if not isinstance(error, ConfigError):
-                raise ConfigError("workers", count, "WEB_CONCURRENCY is no number") from None
-            raise ConfigError(
-                "workers", count, "WEB_CONCURRENCY asks for it, and " + _said(error)
-            ) from None
 
     def configure_logging(self) -> None:
         """Set up logging from log_config, log_level, access_log and use_colors."""
@@ -200,8 +99,11 @@ class Config:
                 shown = self.log_config if isinstance(self.log_config, str) else None
                 raise ConfigError("log_config", shown, _reason(error)) from error
         if self.log_level is not None:
+            level = self.log_level
+            if isinstance(level, str):
+                level = LOG_LEVELS[level.lower()]
             for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-                logging.getLogger(name).setLevel(self._level(self.log_level))
+                logging.getLogger(name).setLevel(level)
         if not self.access_log:
             access = logging.getLogger("uvicorn.access")
             access.handlers = []
@@ -249,15 +151,6 @@ class Config:
                 if name in formatters:
                     formatters[name]["use_colors"] = self.use_colors
         return config
-
-    @staticmethod
-    def _level(level: str | int) -> int:
-        if isinstance(level, int):
-            return level
-        try:
-            return LOG_LEVELS[level.lower()]
-        except KeyError:
-            raise ConfigError("log_level", level, f"one of {', '.join(LOG_LEVELS)}") from None
 
     def load_app(self) -> object:
         """Import the application and return it. Exits with a line logged if there is none.
@@ -337,6 +230,10 @@ def _reason(error: BaseException) -> str:
     return message
 
 
-def _said(error: ConfigError) -> str:
-    """Return a ConfigError's reason without the setting and the full stop."""
-    return str(error).partition(": ")[2].removesuffix(".")
+def _web_concurrency() -> int:
+    """Return the number of workers that the environment asks for, as uvicorn reads it."""
+    count = os.environ.get("WEB_CONCURRENCY", "1")
+    try:
+        return int(count) or 1
+    except ValueError:
+        raise ConfigError("workers", count, "WEB_CONCURRENCY is no number") from None

@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import camshaft
 from camshaft.application import Receive, Scope, Send
 from camshaft.config import Config
 from camshaft.logging import LOGGING_CONFIG, AccessFormatter, DefaultFormatter
-from camshaft.unsupported import UNSUPPORTED, ConfigError
+from camshaft.settings import ConfigError
+from camshaft.unsupported import UNSUPPORTED, refuse_processes
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,25 +40,84 @@ def test_defaults() -> None:
     assert (config.root_path, config.headers, config.lifespan) == ("", [], "auto")
 
 
-# The parameters of uvicorn.Config in its release 0.54.
+# The parameters of uvicorn.Config in its release 0.54, in order, with their defaults.
 UVICORN_054 = {
-    *("app", "host", "port", "uds", "fd", "loop", "http", "http2", "ws", "ws_max_size"),
-    *("ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"),
-    *("lifespan", "env_file", "log_config", "log_level", "access_log", "use_colors"),
-    *("interface", "reload", "reload_dirs", "reload_delay", "reload_includes"),
-    *("reload_excludes", "workers", "proxy_headers", "server_header", "date_header"),
-    *("forwarded_allow_ips", "root_path", "limit_concurrency", "limit_max_requests"),
-    *("limit_max_requests_jitter", "backlog", "timeout_keep_alive", "timeout_notify"),
-    *("timeout_graceful_shutdown", "timeout_worker_healthcheck", "callback_notify"),
-    *("ssl_keyfile", "ssl_certfile", "ssl_keyfile_password", "ssl_version"),
-    *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ciphers", "ssl_context_factory", "headers"),
-    *("factory", "h11_max_incomplete_event_size", "reset_contextvars"),
+    "app": inspect.Parameter.empty,
+    "host": "127.0.0.1",
+    "port": 8000,
+    "uds": None,
+    "fd": None,
+    "loop": "auto",
+    "http": "auto",
+    "http2": False,
+    "ws": "auto",
+    "ws_max_size": 16777216,
+    "ws_max_queue": 32,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+    "ws_per_message_deflate": True,
+    "lifespan": "auto",
+    "env_file": None,
+    "log_config": LOGGING_CONFIG,
+    "log_level": None,
+    "access_log": True,
+    "use_colors": None,
+    "interface": "auto",
+    "reload": False,
+    "reload_dirs": None,
+    "reload_delay": 0.25,
+    "reload_includes": None,
+    "reload_excludes": None,
+    "workers": None,
+    "proxy_headers": True,
+    "server_header": True,
+    "date_header": True,
+    "forwarded_allow_ips": None,
+    "root_path": "",
+    "limit_concurrency": None,
+    "limit_max_requests": None,
+    "limit_max_requests_jitter": 0,
+    "backlog": 2048,
+    "timeout_keep_alive": 5,
+    "timeout_notify": 30,
+    "timeout_graceful_shutdown": None,
+    "timeout_worker_healthcheck": 5,
+    "callback_notify": None,
+    "ssl_keyfile": None,
+    "ssl_certfile": None,
+    "ssl_keyfile_password": None,
+    "ssl_version": ssl.PROTOCOL_TLS_SERVER,
+    "ssl_cert_reqs": 0,
+    "ssl_ca_certs": None,
+    "ssl_ciphers": None,
+    "ssl_context_factory": None,
+    "headers": None,
+    "factory": False,
+    "h11_max_incomplete_event_size": None,
+    "reset_contextvars": False,
 }
 
 
-def test_every_setting_of_uvicorn_is_known() -> None:
-    ours = set(inspect.signature(Config.__init__).parameters) - {"self", "later"}
-    assert ours | set(UNSUPPORTED) == UVICORN_054
+def test_settings_are_those_of_uvicorn_in_its_order() -> None:
+    _, *parameters = inspect.signature(Config.__init__).parameters.values()
+    positional = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
+    assert list(positional) == list(UVICORN_054)
+    assert positional == UVICORN_054
+    assert positional["log_config"] is LOGGING_CONFIG
+
+
+def test_serve_takes_what_config_takes() -> None:
+    config = dict(inspect.signature(Config.__init__).parameters)
+    del config["self"]
+    serve = dict(inspect.signature(camshaft.serve).parameters)
+    del serve["app_dir"]
+    assert {name: str(given) for name, given in serve.items()} == {
+        name: str(given) for name, given in config.items()
+    }
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
@@ -65,7 +126,9 @@ def test_what_is_not_supported_may_be_off(name: str) -> None:
         Config(app, **{name: value})
 
 
-@pytest.mark.parametrize("name", sorted(set(UNSUPPORTED) - {"ws_per_message_deflate"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(UNSUPPORTED) - {"ws_per_message_deflate", "proxy_headers"})
+)
 def test_what_is_not_supported_is_refused(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Config(app, **{name: "something"})
@@ -77,23 +140,27 @@ def test_what_is_not_supported_is_refused(name: str) -> None:
 
 
 def test_refusals_say_what_was_asked_for() -> None:
-    refused(
-        "--workers 2: only one worker is supported yet; run one camshaft per port behind a proxy.",
-        workers=2,
+    with pytest.raises(ConfigError) as caught:
+        refuse_processes(Config("main:app", workers=2))
+    assert str(caught.value) == (
+        "--workers 2: only one worker is supported yet; run one camshaft per port behind a proxy."
     )
-    refused(
+    with pytest.raises(ConfigError) as caught:
+        refuse_processes(Config("main:app", reload=True))
+    assert str(caught.value) == (
         "--reload: reloading is not supported yet; "
-        "restart camshaft, or run uvicorn while developing.",
-        reload=True,
+        "restart camshaft, or run uvicorn while developing."
     )
-    refused(
-        "--ssl-keyfile-password: TLS is not supported yet; let a proxy such as nginx terminate it.",
-        ssl_keyfile_password="secret",
-    )
+    refused("--http2: HTTP/2 is not supported yet; a proxy can speak it to clients.", http2=True)
+
+
+def test_passwords_are_not_shown() -> None:
+    error = ConfigError("ssl_keyfile_password", "secret", "it opens no key")
+    assert str(error) == "--ssl-keyfile-password: it opens no key."
 
 
 def test_what_is_no_setting() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+    with pytest.raises(TypeError, match=r"^Config\(\) got an unexpected keyword"):
         Config(app, colour="red")
 
 
@@ -144,17 +211,11 @@ def test_headers_are_encoded() -> None:
 
 
 def test_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEB_CONCURRENCY", "1")
-    Config(app)
+    assert Config(app).workers == 1
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
-    with pytest.raises(ConfigError) as caught:
-        Config(app)
-    assert str(caught.value) == (
-        "--workers 4: WEB_CONCURRENCY asks for it, and only one worker is supported yet; "
-        "run one camshaft per port behind a proxy."
-    )
+    assert Config(app).workers == 4
     # What is given goes before the environment.
-    Config(app, workers=1)
+    assert Config(app, workers=1).workers == 1
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
     with pytest.raises(ConfigError, match=r"^--workers many: WEB_CONCURRENCY is no number\.$"):
         Config(app)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command's options and environment, without a server."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from click.testing import CliRunner, Result
 import camshaft
 from camshaft.cli import main
 from camshaft.config import Config
-from camshaft.unsupported import UNSUPPORTED
+from camshaft.logging import LOGGING_CONFIG
+from camshaft.settings import Settings, option_name
+from camshaft.unsupported import refuse_processes
 
 
 class Command:
@@ -23,7 +26,7 @@ class Command:
         monkeypatch.setattr("camshaft.cli.serve", self._serve)
 
     def _serve(self, app: object, *, app_dir: str, **settings: Any) -> None:
-        Config(app, log_config=None, **settings)
+        refuse_processes(Config(app, log_config=None, **settings))
         self.app, self.settings = app, {"app_dir": app_dir, **settings}
 
     def __call__(self, *arguments: str, **environ: str) -> Result:
@@ -41,12 +44,19 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
 def test_defaults_are_those_of_config(command: Command) -> None:
     assert command("main:app").exit_code == 0
     assert command.app == "main:app"
-    defaults = Config(lambda: None, log_config=None)
+    parameters = inspect.signature(Settings.__init__).parameters
+    assert set(command.settings) >= {
+        name
+        for name, entry in Settings.table.items()
+        if entry.help is not None and entry.default not in (None, LOGGING_CONFIG)
+    }
     for name, value in command.settings.items():
-        if name in UNSUPPORTED:
-            assert value in UNSUPPORTED[name][0], name
-        elif name != "app_dir":
-            assert value == getattr(defaults, name), name
+        if name == "app_dir":
+            assert value == ""
+        elif parameters[name].default is None:
+            assert value in ((), []), name
+        else:
+            assert value == parameters[name].default, name
 
 
 def test_options(command: Command) -> None:
@@ -127,10 +137,6 @@ def test_refusal_names_the_variable(command: Command) -> None:
     "arguments",
     [
         "--reload",
-        "--reload-dir .",
-        "--reload-include *.html",
-        "--reload-exclude *.txt",
-        "--reload-delay 1",
         "--workers 2",
         "--http h11",
         "--http2",
@@ -140,12 +146,10 @@ def test_refusal_names_the_variable(command: Command) -> None:
         "--ws-ping-interval 1",
         "--ws-ping-timeout 1",
         "--interface wsgi",
-        "--proxy-headers",
         "--forwarded-allow-ips *",
         "--limit-concurrency 1",
         "--limit-max-requests 1",
         "--limit-max-requests-jitter 1",
-        "--timeout-worker-healthcheck 1",
         "--ssl-keyfile a",
         "--ssl-certfile a",
         "--ssl-keyfile-password a",
@@ -200,9 +204,17 @@ def test_version(command: Command) -> None:
     )
 
 
-def test_help_has_the_options_of_uvicorn_in_its_order(command: Command) -> None:
+def test_every_setting_has_its_option(command: Command) -> None:
     shown = re.findall(r"^  --([a-z0-9-]+)", command("--help").output, re.MULTILINE)
-    assert shown == UVICORN_054.split()
+    assert set(UVICORN_054.split()) <= set(shown)
+    options = {
+        option_name(name).removeprefix("--")
+        for name, entry in Settings.table.items()
+        if entry.help is not None
+    }
+    assert options | {"version", "app-dir", "help"} == set(shown)
+    without = {name for name, entry in Settings.table.items() if entry.help is None}
+    assert without == {"timeout_notify", "callback_notify", "ssl_context_factory"}
 
 
 UVICORN_054 = """

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """`camshaft.serve`: what the command does, as a function."""
 
+import inspect
 import os
 import sys
 from typing import Any
 
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.server.server import Server
+from camshaft.settings import Settings
+from camshaft.unsupported import refuse_processes
 
 
 def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **settings: Any) -> None:
@@ -19,6 +22,7 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
     config = Config(app, **settings)
+    refuse_processes(config)
     # Before there is a loop: what a module does while it is imported may need that there is none.
     config.load_app()
     server = Server(config)
@@ -29,3 +33,17 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
         pass
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _signature() -> inspect.Signature:
+    """Return what serve() takes, by name: Config's settings and app_dir."""
+    _, app, *settings = inspect.signature(Settings.__init__).parameters.values()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    app_dir = inspect.signature(serve).parameters["app_dir"]
+    return inspect.Signature(
+        [app, *(setting.replace(kind=keyword) for setting in settings), app_dir],
+        return_annotation=None,
+    )
+
+
+serve.__signature__ = _signature()  # type: ignore[attr-defined]

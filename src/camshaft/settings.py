@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: MIT
+"""The settings of a server, each of them in one place: an entry of the class Settings.
+
+An entry is the keyword of `Config` and of `serve` and its attribute, with its type and its default;
+the command's option with its help; the environment's variables, CAMSHAFT_<NAME> or UVICORN_<NAME>;
+and the check of what is given.
+
+Add one below `_: KW_ONLY` and read `config.<name>` where it counts. What uvicorn has as well keeps
+its name, its place, its default and its meaning. A setting whose machinery does not exist yet has
+a line in `camshaft.unsupported` until it does.
+"""
+
+import asyncio
+import inspect
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from configparser import RawConfigParser
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import IO, Any, ClassVar, TypeVar, dataclass_transform
+
+from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG
+
+HTTP_PROTOCOLS = ("auto", "camshaft")
+LIFESPANS = ("auto", "on", "off")
+INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
+Path = str | os.PathLike[str]
+SSLContextFactory = Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]
+
+Check = Callable[[Any], str | None]
+"""Takes a value and returns what is wrong with it, or None."""
+
+_C = TypeVar("_C")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message is one line, for the user.
+
+    `setting` is the keyword of Config that is wrong.
+    """
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        self.setting = setting
+        given = option_name(setting)
+        # A flag's value is its presence, a list's says little, and a password's is secret.
+        secret = setting == "ssl_keyfile_password"
+        if not secret and value is not True and isinstance(value, str | int | float):
+            given = f"{given} {value}"
+        self.reason = reason.removesuffix(".")
+        super().__init__(f"{given}: {self.reason}.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One entry; see `setting`, which makes it. `name` and `annotation` are the attribute's."""
+
+    default: Any
+    help: str | None
+    option: str | None
+    metavar: str | None
+    valued: bool
+    multiple: bool
+    choices: Sequence[str] | None
+    exists: bool
+    shown: bool
+    check: Check | None
+    name: str = ""
+    annotation: Any = None
+
+
+def setting(
+    default: Any,
+    help: str | None = None,
+    *,
+    option: str | None = None,
+    metavar: str | None = None,
+    valued: bool = False,
+    multiple: bool = False,
+    choices: Sequence[str] | None = None,
+    exists: bool = False,
+    shown: bool = True,
+    check: Check | None = None,
+) -> Any:
+    """Return an entry for Settings. Without `help` the command has no option for it.
+
+    `option`: the option's name where it is not the setting's. `valued`: a bool that the option
+    takes as a value, where others are flags (`--x` if the default is False, else
+    `--x/--no-x`). `multiple`: the option may be given several times. `choices`: the values there
+    are. `exists`: it is the path of something that must exist. `shown`: the help shows the
+    default. `check`: returns what is wrong with a value, for ConfigError.
+    """
+    return Setting(default, help, option, metavar, valued, multiple, choices, exists, shown, check)
+
+
+@dataclass_transform(field_specifiers=(setting,))
+def _table(cls: type[_C]) -> type[_C]:
+    """Make a class of entries into one that is created with them as keywords.
+
+    As a dataclass, but for the signature, whose defaults may be changeable objects: uvicorn's
+    `log_config` is LOGGING_CONFIG itself, which people change before they create a Config.
+    """
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    entries: dict[str, Setting] = {}
+    for name, annotation in inspect.get_annotations(cls).items():
+        if annotation is KW_ONLY:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            continue
+        entry = cls.__dict__.get(name, inspect.Parameter.empty)
+        if isinstance(entry, Setting):
+            entries[name] = replace(entry, name=name, annotation=annotation)
+            entry = entry.default
+            delattr(cls, name)
+        elif annotation == ClassVar[Mapping[str, Setting]]:
+            continue
+        parameters.append(inspect.Parameter(name, kind, default=entry, annotation=annotation))
+    signature = inspect.Signature(parameters)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}() {error}") from None
+        bound.apply_defaults()
+        del bound.arguments["self"]
+        vars(self).update(bound.arguments)
+        self.__post_init__()
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    cls.table = entries  # type: ignore[attr-defined]
+    return cls
+
+
+def one_of(choices: Sequence[str]) -> Check:
+    """Return the check for a setting with these values."""
+    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
+
+
+def no_port(value: int) -> str | None:
+    return None if 0 <= value <= 65535 else "a port is from 0 to 65535"
+
+
+def negative_time(value: float | None) -> str | None:
+    return "a time cannot be negative" if value is not None and value < 0 else None
+
+
+def negative(what: str) -> Check:
+    """Return the check for a number, called `what`, that may be 0 or None."""
+    return lambda value: f"{what} cannot be negative" if value is not None and value < 0 else None
+
+
+def no_protocol(value: object) -> str | None:
+    if value in HTTP_PROTOCOLS:
+        return None
+    return "camshaft has one HTTP implementation; use auto or camshaft"
+
+
+def no_level(value: str | int | None) -> str | None:
+    if not isinstance(value, str) or value.lower() in LOG_LEVELS:
+        return None
+    return f"one of {', '.join(LOG_LEVELS)}"
+
+
+@_table
+class Settings:
+    """What a server is told. Times are in seconds, sizes in bytes; None is "not limited"."""
+
+    table: ClassVar[Mapping[str, Setting]]
+
+    # uvicorn's, in its order.
+    app: Any
+    host: str | None = setting("127.0.0.1", "Address or host name to listen on.")
+    port: int = setting(
+        8000, "Port to listen on; 0 lets the system choose a free one.", check=no_port
+    )
+    uds: str | None = setting(None, "Listen on a UNIX domain socket with this path instead.")
+    fd: int | None = setting(None, "Listen on the socket of this file descriptor instead.")
+    loop: str | LoopFactory = setting(
+        "auto",
+        "Event loop: camshaft's own unless said otherwise; "
+        "or an import string of a function that makes one.",
+        metavar="[auto|camshaft|asyncio|uvloop|zuvloop]",
+    )
+    http: str = setting(
+        "auto",
+        "HTTP implementation; there is only camshaft's own.",
+        metavar="[auto|camshaft]",
+        check=no_protocol,
+    )
+    http2: bool = setting(False, "Speak HTTP/2 as well.")
+    ws: str = setting("auto", "WebSocket implementation; there is none yet.", metavar="[auto|none]")
+    ws_max_size: int = setting(16 * 1024 * 1024, "Largest WebSocket message in bytes.")
+    ws_max_queue: int = setting(32, "Most WebSocket messages that wait to be received.")
+    ws_ping_interval: float | None = setting(20.0, "Seconds between two WebSocket pings.")
+    ws_ping_timeout: float | None = setting(
+        20.0, "Seconds to wait for the answer to a WebSocket ping."
+    )
+    ws_per_message_deflate: bool = setting(True, "Compress WebSocket messages.", valued=True)
+    lifespan: str = setting(
+        "auto",
+        "Whether the application is told of start-up and shutdown: on takes a failure of the "
+        "protocol for one of the start-up, auto for an application that does not speak it.",
+        choices=LIFESPANS,
+    )
+    env_file: Path | None = setting(None, "File of environment variables to set.", exists=True)
+    log_config: LogConfig | None = setting(
+        LOGGING_CONFIG,
+        "Logging configuration, by the file's name .json, .yaml or else .ini.",
+        exists=True,
+        shown=False,
+    )
+    log_level: str | int | None = setting(
+        None,
+        "Least level of the server's log lines. [default: info]",
+        metavar=f"[{'|'.join(LOG_LEVELS)}]",
+        check=no_level,
+    )
+    access_log: bool = setting(True, "Whether each request is logged.")
+    use_colors: bool | None = setting(
+        None, "Whether log lines are coloured; they are on a terminal unless said otherwise."
+    )
+    interface: str = setting(
+        "auto",
+        "How the application is called: auto finds out whether it is ASGI 3 or ASGI 2; "
+        "WSGI is not supported yet.",
+        choices=INTERFACES,
+    )
+    reload: bool = setting(False, "Restart when files change.")
+    reload_dirs: list[str] | str | None = setting(
+        None,
+        "Directory to watch instead of the current one.",
+        option="reload-dir",
+        multiple=True,
+        exists=True,
+    )
+    reload_delay: float = setting(0.25, "Seconds between two looks at the files.")
+    reload_includes: list[str] | str | None = setting(
+        None, "Pattern of files to watch.", option="reload-include", multiple=True
+    )
+    reload_excludes: list[str] | str | None = setting(
+        None, "Pattern of files not to watch.", option="reload-exclude", multiple=True
+    )
+    workers: int | None = setting(
+        None,
+        "Number of processes; $WEB_CONCURRENCY if that is set, else 1. "
+        "More than one is not supported yet.",
+    )
+    proxy_headers: bool = setting(
+        True, "Whether X-Forwarded-Proto and X-Forwarded-For tell scheme and client."
+    )
+    server_header: bool = setting(True, "Whether responses get a Server header.")
+    date_header: bool = setting(True, "Whether responses get a Date header.")
+    forwarded_allow_ips: list[str] | str | None = setting(
+        None,
+        "Proxies whose X-Forwarded-* headers are trusted: addresses, networks and paths of UNIX "
+        "sockets with commas between them, or * for all; $FORWARDED_ALLOW_IPS if that is set, "
+        "else 127.0.0.1,::1.",
+    )
+    root_path: str = setting(
+        "", "The ASGI root_path: the path below which a proxy has mounted the application."
+    )
+    limit_concurrency: int | None = setting(
+        None, "Most connections or tasks before the answer is 503."
+    )
+    limit_max_requests: int | None = setting(
+        None, "Number of requests after which the process ends."
+    )
+    limit_max_requests_jitter: int = setting(
+        0, "Most requests to add to --limit-max-requests, at random."
+    )
+    backlog: int = setting(
+        2048,
+        "Most connections that wait to be accepted, as listen(2) takes it.",
+        check=negative("a backlog"),
+    )
+    timeout_keep_alive: float = setting(
+        5, "Seconds that a connection may be idle between two requests.", check=negative_time
+    )
+    timeout_notify: float = setting(30)
+    timeout_graceful_shutdown: float | None = setting(
+        None,
+        "Seconds that requests get to end when the server does. [default: as many as they take]",
+        check=negative_time,
+    )
+    timeout_worker_healthcheck: float = setting(
+        5, "Seconds that a worker may take to answer a health check."
+    )
+    callback_notify: Callable[..., Awaitable[None]] | None = setting(None)
+    ssl_keyfile: Path | None = setting(None, "File of the TLS key.")
+    ssl_certfile: Path | None = setting(None, "File of the TLS certificate.")
+    ssl_keyfile_password: str | None = setting(None, "Password of the TLS key.")
+    ssl_version: int = setting(
+        ssl.PROTOCOL_TLS_SERVER, "TLS version, as the ssl module numbers them."
+    )
+    ssl_cert_reqs: int = setting(
+        ssl.CERT_NONE, "Whether clients need a certificate, as the ssl module numbers it."
+    )
+    ssl_ca_certs: Path | None = setting(
+        None, "File of the authorities that clients' certificates need."
+    )
+    ssl_ciphers: str | None = setting(None, "TLS ciphers, in OpenSSL's notation.")
+    ssl_context_factory: SSLContextFactory | None = setting(None)
+    headers: list[tuple[str, str]] | None = setting(
+        None,
+        "Header for every response, as Name:Value; may be given several times.",
+        option="header",
+        multiple=True,
+    )
+    factory: bool = setting(
+        False, "APP is a function that takes nothing and returns the application."
+    )
+    h11_max_incomplete_event_size: int | None = setting(
+        None, "Of uvicorn's h11; here what is buffered of a request is bounded anyway."
+    )
+    reset_contextvars: bool = setting(
+        False,
+        "Run requests in an empty contextvars.Context, without what start-up has set.",
+    )
+
+    # Beyond uvicorn's.
+    _: KW_ONLY
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises ConfigError for one that has no meaning."""
+        for name, entry in self.table.items():
+            value = getattr(self, name)
+            check = one_of(entry.choices) if entry.choices else entry.check
+            wrong = check(value) if check else None
+            if wrong:
+                raise ConfigError(name, value, wrong)
+
+
+def option_name(name: str) -> str:
+    """Return the command's option for a setting."""
+    entry = Settings.table.get(name)
+    return "--" + ((entry and entry.option) or name.replace("_", "-"))
