@@ -8,7 +8,7 @@
 typedef struct ChannelObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    CycleObject *cycle; /* strong */
+    RunObject *run; /* strong */
 } ChannelObject;
 
 static PyObject *call_receive(PyObject *op, PyObject *const *Py_UNUSED(args), size_t nargsf,
@@ -17,7 +17,7 @@ static PyObject *call_receive(PyObject *op, PyObject *const *Py_UNUSED(args), si
         PyErr_SetString(PyExc_TypeError, "receive() takes no arguments");
         return NULL;
     }
-    return CamWait_New(((ChannelObject *)op)->cycle, CAM_WAIT_RECEIVE);
+    return CamWait_New(((ChannelObject *)op)->run, CAM_WAIT_RECEIVE);
 }
 
 /* The event is taken at once, not when the result is awaited: an awaitable is only needed when
@@ -27,45 +27,45 @@ static PyObject *call_send(PyObject *op, PyObject *const *args, size_t nargsf, P
         PyErr_SetString(PyExc_TypeError, "send() takes exactly one argument, the event");
         return NULL;
     }
-    CycleObject *cycle = (CycleObject *)Py_NewRef(((ChannelObject *)op)->cycle);
+    RunObject *run = (RunObject *)Py_NewRef(((ChannelObject *)op)->run);
     PyObject *result = NULL;
-    if (CamCycle_Send(cycle, args[0]) == 0) {
-        result = CamCycle_MustWaitToSend(cycle) ? CamWait_New(cycle, CAM_WAIT_SEND)
-                                                : Py_NewRef(cycle->state->asgi.done);
+    if (run->kind->send(run, args[0]) == 0) {
+        result = CamRun_MustWaitToSend(run) ? CamWait_New(run, CAM_WAIT_SEND)
+                                            : Py_NewRef(run->state->asgi.done);
     }
-    Py_DECREF(cycle);
+    Py_DECREF(run);
     return result;
 }
 
-static PyObject *new_channel(CycleObject *cycle, PyObject *type, vectorcallfunc function) {
+static PyObject *new_channel(RunObject *run, PyObject *type, vectorcallfunc function) {
     ChannelObject *self =
         (ChannelObject *)((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
     if (self != NULL) {
         self->vectorcall = function;
-        self->cycle = (CycleObject *)Py_NewRef(cycle);
+        self->run = (RunObject *)Py_NewRef(run);
     }
     return (PyObject *)self;
 }
 
-PyObject *CamChannel_NewReceive(CycleObject *cycle) {
-    return new_channel(cycle, cycle->state->asgi.receive_type, call_receive);
+PyObject *CamChannel_NewReceive(RunObject *run) {
+    return new_channel(run, run->state->asgi.receive_type, call_receive);
 }
 
-PyObject *CamChannel_NewSend(CycleObject *cycle) {
-    return new_channel(cycle, cycle->state->asgi.send_type, call_send);
+PyObject *CamChannel_NewSend(RunObject *run) {
+    return new_channel(run, run->state->asgi.send_type, call_send);
 }
 
 static int channel_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(op));
-    Py_VISIT(((ChannelObject *)op)->cycle);
+    Py_VISIT(((ChannelObject *)op)->run);
     return 0;
 }
 
-/* There is no tp_clear: the cycle, which every such loop goes through, breaks it. */
+/* There is no tp_clear: the run, which every such loop goes through, breaks it. */
 static void channel_dealloc(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    Py_CLEAR(((ChannelObject *)op)->cycle);
+    Py_CLEAR(((ChannelObject *)op)->run);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -76,7 +76,7 @@ static PyMemberDef channel_members[] = {
 };
 
 static PyType_Slot receive_slots[] = {
-    {Py_tp_doc, (void *)"receive(): the next event of a request, when awaited."},
+    {Py_tp_doc, (void *)"receive(): the next event of a run, when awaited."},
     {Py_tp_dealloc, channel_dealloc},
     {Py_tp_traverse, channel_traverse},
     {Py_tp_call, PyVectorcall_Call},
@@ -85,7 +85,7 @@ static PyType_Slot receive_slots[] = {
 };
 
 static PyType_Slot send_slots[] = {
-    {Py_tp_doc, (void *)"send(event): sends an event of a response; to be awaited."},
+    {Py_tp_doc, (void *)"send(event): sends an event to the peer; to be awaited."},
     {Py_tp_dealloc, channel_dealloc},
     {Py_tp_traverse, channel_traverse},
     {Py_tp_call, PyVectorcall_Call},

@@ -3,12 +3,12 @@
 #ifndef CAM_ASGI_CHANNEL_H
 #define CAM_ASGI_CHANNEL_H
 
-#include "asgi/cycle.h"
+#include "asgi/run.h"
 
 int cam_channel_exec(PyObject *module, cam_state *state);
 
 /* New references; NULL with an exception. */
-PyObject *CamChannel_NewReceive(CycleObject *cycle);
-PyObject *CamChannel_NewSend(CycleObject *cycle);
+PyObject *CamChannel_NewReceive(RunObject *run);
+PyObject *CamChannel_NewSend(RunObject *run);
 
 #endif

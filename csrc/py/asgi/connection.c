@@ -122,7 +122,7 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self) {
     CycleObject *cycle = self->cycle;
     if (cycle != NULL) {
         self->cycle = NULL;
-        CamCycle_Detach(cycle);
+        CamRun_Detach((RunObject *)cycle);
         Py_DECREF(cycle);
     }
 }
@@ -267,7 +267,7 @@ static int eof_received(PyObject *op) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
         cycle->peer_gone = true;
         cycle->keep_alive = cycle->keep_alive && self->input.len > 0;
-        CamCycle_Wake(cycle);
+        CamRun_Wake((RunObject *)cycle);
         Py_DECREF(cycle);
     }
     return answering && !self->secure && self->phase != CAM_PHASE_CLOSED;
@@ -302,7 +302,7 @@ static int resume_writing(PyObject *op) {
     self->writing_paused = false;
     if (self->cycle != NULL) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
-        CamCycle_Wake(cycle);
+        CamRun_Wake((RunObject *)cycle);
         Py_DECREF(cycle);
     }
     if (self->cycle == NULL && self->input.len > 0 && !self->feeding &&

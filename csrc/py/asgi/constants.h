@@ -87,6 +87,7 @@
 #define CAM_ASGI_OBJECTS(X)                                                                        \
     X(server_type)                                                                                 \
     X(protocol_type)                                                                               \
+    X(run_type)                                                                                    \
     X(cycle_type)                                                                                  \
     X(receive_type)                                                                                \
     X(send_type)                                                                                   \

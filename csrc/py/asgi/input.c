@@ -46,7 +46,7 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
     self->cycle = (CycleObject *)Py_NewRef(cycle);
     int result = CamHttpProtocol_Time(self, CAM_TIMING_NONE);
     if (result == 0) {
-        result = CamCycle_Start(cycle);
+        result = CamRun_Start((RunObject *)cycle);
     }
     if (result < 0 && self->cycle == cycle) {
         PyObject *error = PyErr_GetRaisedException();

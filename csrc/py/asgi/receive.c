@@ -31,14 +31,14 @@ int CamCycle_AddBody(CycleObject *self, const char *data, size_t size) {
         self->body_len += size;
     }
     self->awaits_100 = false; /* it goes on without having been told to */
-    CamCycle_Wake(self);
+    CamRun_Wake((RunObject *)self);
     return 0;
 }
 
 void CamCycle_EndBody(CycleObject *self) {
     self->more_body = false;
     self->awaits_100 = false;
-    CamCycle_Wake(self);
+    CamRun_Wake((RunObject *)self);
 }
 
 /* {"type": type} with two more keys if body is not NULL, whose reference it steals. */
@@ -71,7 +71,8 @@ static PyObject *take_body(CycleObject *self) {
     return body;
 }
 
-int CamCycle_Receive(CycleObject *self, PyObject **event) {
+int CamCycle_Receive(RunObject *run, PyObject **event) {
+    CycleObject *self = (CycleObject *)run;
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const cam_asgi_constants *c = &self->state->asgi;
     HttpProtocolObject *connection = self->connection;

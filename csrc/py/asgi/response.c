@@ -413,9 +413,9 @@ int CamResponse_WriteFailure(CycleObject *cycle) {
     int result = -1;
     if (start != NULL && body != NULL) {
         cycle->answer = CAM_ANSWER_NONE;
-        result = CamCycle_Send(cycle, start);
+        result = CamCycle_Send((RunObject *)cycle, start);
         if (result == 0) {
-            result = CamCycle_Send(cycle, body);
+            result = CamCycle_Send((RunObject *)cycle, body);
         }
     }
     Py_XDECREF(start);

@@ -182,7 +182,7 @@ static int complete(CycleObject *self, HttpProtocolObject *connection) {
         connection->cycle = NULL;
         Py_DECREF(self); /* the caller has another reference */
     }
-    CamCycle_Detach(self);
+    CamRun_Detach((RunObject *)self);
     return CamHttpProtocol_Finished(connection, self->keep_alive);
 }
 
@@ -269,7 +269,8 @@ static int send_body(CycleObject *self, PyObject *event) {
     return result;
 }
 
-int CamCycle_Send(CycleObject *self, PyObject *event) {
+int CamCycle_Send(RunObject *run, PyObject *event) {
+    CycleObject *self = (CycleObject *)run;
     const cam_asgi_constants *c = &self->state->asgi;
     if (self->connection == NULL && self->answer != CAM_ANSWER_COMPLETE) {
         return 0;

@@ -5,8 +5,7 @@
 #include <structmember.h>
 
 #include "compat.h"
-#include "asgi/cycle.h"
-#include "asgi/connection.h"
+#include "asgi/run.h"
 #include "http/chars.h"
 
 static const int64_t SECOND = 1000000000;
@@ -84,31 +83,31 @@ void CamServer_RemoveConnection(HttpServerObject *server, HttpProtocolObject *co
     server->connection_count--;
 }
 
-void CamServer_AddCycle(HttpServerObject *server, CycleObject *cycle) {
-    cycle->previous = NULL;
-    cycle->next = server->running;
+void CamServer_AddRun(HttpServerObject *server, RunObject *run) {
+    run->previous = NULL;
+    run->next = server->running;
     if (server->running != NULL) {
-        server->running->previous = cycle;
+        server->running->previous = run;
     }
-    server->running = cycle;
+    server->running = run;
     server->running_count++;
-    cycle->listed = true;
+    run->listed = true;
 }
 
-void CamServer_RemoveCycle(HttpServerObject *server, CycleObject *cycle) {
-    if (!cycle->listed) {
+void CamServer_RemoveRun(HttpServerObject *server, RunObject *run) {
+    if (!run->listed) {
         return;
     }
-    if (cycle->next != NULL) {
-        cycle->next->previous = cycle->previous;
+    if (run->next != NULL) {
+        run->next->previous = run->previous;
     }
-    if (cycle->previous != NULL) {
-        cycle->previous->next = cycle->next;
+    if (run->previous != NULL) {
+        run->previous->next = run->next;
     } else {
-        server->running = cycle->next;
+        server->running = run->next;
     }
-    cycle->next = cycle->previous = NULL;
-    cycle->listed = false;
+    run->next = run->previous = NULL;
+    run->listed = false;
     server->running_count--;
 }
 
@@ -254,8 +253,8 @@ PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\nCancel the tasks of all reques
 static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
     PyObject *tasks = PyList_New(0);
-    for (CycleObject *cycle = server->running; tasks && cycle; cycle = cycle->next) {
-        if (cycle->task != NULL && PyList_Append(tasks, cycle->task) < 0) {
+    for (RunObject *run = server->running; tasks && run; run = run->next) {
+        if (run->task != NULL && PyList_Append(tasks, run->task) < 0) {
             Py_CLEAR(tasks);
         }
     }

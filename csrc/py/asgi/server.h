@@ -17,7 +17,7 @@
 #include <time.h>
 
 struct HttpProtocolObject;
-struct CycleObject;
+struct RunObject;
 
 typedef struct HttpServerObject {
     PyObject_HEAD
@@ -42,7 +42,7 @@ typedef struct HttpServerObject {
     cam_server_options options;
 
     struct HttpProtocolObject *connections; /* borrowed; doubly linked */
-    struct CycleObject *running;            /* borrowed; doubly linked: tasks that have not ended */
+    struct RunObject *running;              /* borrowed; doubly linked: tasks that have not ended */
     Py_ssize_t connection_count;
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
@@ -72,7 +72,7 @@ void CamServer_ForgetSweep(HttpServerObject *server);
 
 void CamServer_AddConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
 void CamServer_RemoveConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
-void CamServer_AddCycle(HttpServerObject *server, struct CycleObject *cycle);
-void CamServer_RemoveCycle(HttpServerObject *server, struct CycleObject *cycle);
+void CamServer_AddRun(HttpServerObject *server, struct RunObject *run);
+void CamServer_RemoveRun(HttpServerObject *server, struct RunObject *run);
 
 #endif

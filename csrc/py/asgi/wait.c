@@ -6,11 +6,11 @@
 
 static void link_wait(WaitObject *self) {
     self->previous = NULL;
-    self->next = self->cycle->waits;
+    self->next = self->run->waits;
     if (self->next != NULL) {
         self->next->previous = self;
     }
-    self->cycle->waits = (WaitObject *)Py_NewRef(self);
+    self->run->waits = (WaitObject *)Py_NewRef(self);
     self->linked = true;
 }
 
@@ -25,7 +25,7 @@ static void unlink_wait(WaitObject *self) {
     if (self->previous != NULL) {
         self->previous->next = self->next;
     } else {
-        self->cycle->waits = self->next;
+        self->run->waits = self->next;
     }
     self->next = self->previous = NULL;
     self->linked = false;
@@ -35,7 +35,7 @@ static void unlink_wait(WaitObject *self) {
 static void end_wait(WaitObject *self) {
     unlink_wait(self);
     Py_CLEAR(self->future);
-    Py_CLEAR(self->cycle);
+    Py_CLEAR(self->run);
 }
 
 void CamWait_Forget(WaitObject *self) {
@@ -45,7 +45,7 @@ void CamWait_Forget(WaitObject *self) {
 }
 
 void CamWait_Wake(WaitObject *self) {
-    cam_state *state = self->cycle->state;
+    cam_state *state = self->run->state;
     PyObject *future = Py_XNewRef(self->future);
     unlink_wait(self);
     if (future == NULL) {
@@ -67,9 +67,9 @@ void CamWait_Wake(WaitObject *self) {
 
 /* Suspends on a new future, which *result becomes. */
 static PySendResult suspend(WaitObject *self, PyObject **result) {
-    cam_state *state = self->cycle->state;
+    cam_state *state = self->run->state;
     PyObject *future =
-        PyObject_CallMethodNoArgs(self->cycle->server->loop, state->asgi.str_create_future);
+        PyObject_CallMethodNoArgs(self->run->server->loop, state->asgi.str_create_future);
     if (future == NULL || PyObject_SetAttr(future, state->asgi.str_future_blocking, Py_True) < 0) {
         Py_XDECREF(future);
         end_wait(self);
@@ -86,7 +86,7 @@ static PySendResult suspend(WaitObject *self, PyObject **result) {
 static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result) {
     WaitObject *self = (WaitObject *)op;
     *result = NULL;
-    if (self->cycle == NULL) {
+    if (self->run == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited receive() or send()");
         return PYGEN_ERROR;
     }
@@ -94,9 +94,9 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
     Py_INCREF(self);
     unlink_wait(self);
     Py_CLEAR(self->future);
-    CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
+    RunObject *run = (RunObject *)Py_NewRef(self->run);
     if (self->kind == CAM_WAIT_SEND) {
-        if (CamCycle_MustWaitToSend(cycle)) {
+        if (CamRun_MustWaitToSend(run)) {
             outcome = suspend(self, result);
         } else {
             *result = Py_NewRef(Py_None);
@@ -104,7 +104,7 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
             end_wait(self);
         }
     } else {
-        int ready = CamCycle_Receive(cycle, result);
+        int ready = run->kind->receive(run, result);
         if (ready == 0) {
             outcome = suspend(self, result);
         } else {
@@ -112,7 +112,7 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
             end_wait(self);
         }
     }
-    Py_DECREF(cycle);
+    Py_DECREF(run);
     Py_DECREF(self);
     return outcome;
 }
@@ -187,11 +187,11 @@ static PyMethodDef done_methods[] = {
 
 /* ---- the objects ---- */
 
-PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind) {
-    PyTypeObject *type = (PyTypeObject *)cycle->state->asgi.wait_type;
+PyObject *CamWait_New(RunObject *run, cam_wait_kind kind) {
+    PyTypeObject *type = (PyTypeObject *)run->state->asgi.wait_type;
     WaitObject *self = (WaitObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->cycle = (CycleObject *)Py_NewRef(cycle);
+        self->run = (RunObject *)Py_NewRef(run);
         self->kind = kind;
     }
     return (PyObject *)self;
@@ -200,7 +200,7 @@ PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind) {
 static int wait_traverse(PyObject *op, visitproc visit, void *arg) {
     WaitObject *self = (WaitObject *)op;
     Py_VISIT(Py_TYPE(op));
-    Py_VISIT(self->cycle);
+    Py_VISIT(self->run);
     Py_VISIT(self->future);
     return 0;
 }

@@ -9,7 +9,7 @@
 #ifndef CAM_ASGI_WAIT_H
 #define CAM_ASGI_WAIT_H
 
-#include "asgi/cycle.h"
+#include "asgi/run.h"
 
 typedef enum cam_wait_kind {
     CAM_WAIT_RECEIVE, /* ends with the next event */
@@ -18,9 +18,9 @@ typedef enum cam_wait_kind {
 
 typedef struct WaitObject {
     PyObject_HEAD
-    CycleObject *cycle;      /* strong; NULL once ended */
+    RunObject *run;          /* strong; NULL once ended */
     PyObject *future;        /* strong or NULL: suspended on it */
-    struct WaitObject *next; /* in cycle->waits, which owns it, while suspended */
+    struct WaitObject *next; /* in run->waits, which owns it, while suspended */
     struct WaitObject *previous;
     bool linked;
     uint8_t kind; /* cam_wait_kind */
@@ -28,7 +28,7 @@ typedef struct WaitObject {
 
 int cam_wait_exec(PyObject *module, cam_state *state);
 
-PyObject *CamWait_New(CycleObject *cycle, cam_wait_kind kind);
+PyObject *CamWait_New(RunObject *run, cam_wait_kind kind);
 
 /* Wakes one wait; it must be linked, and is no longer afterwards. Runs user code. */
 void CamWait_Wake(WaitObject *self);
