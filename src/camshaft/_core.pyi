@@ -482,6 +482,22 @@ class HttpServerOptions(TypedDict, total=False):
     date_header: bool
     keep_alive: float | None
     head_timeout: float | None
+    metrics: bool
+
+# csrc/py/asgi/metrics.c
+
+# Answers by status, including those to what was no request; how many answers to requests took no
+# longer than so many seconds, cumulative, and how many seconds all of them; connections ever made;
+# by how many seconds the loop was late with the last of the server's timers, and most since the
+# metrics were read the last time.
+@type_check_only
+class ServerMetrics(TypedDict):
+    answers: dict[int, int]
+    buckets: list[tuple[float, int]]
+    seconds: float
+    connections: int
+    late: float
+    late_most: float
 
 # csrc/py/asgi/server.c
 
@@ -507,6 +523,7 @@ class HttpServer:
     def tasks(self) -> int: ...
     @property
     def requests(self) -> int: ...
+    def metrics(self) -> ServerMetrics | None: ...
     def shutdown(self) -> None: ...
     def cancel(self) -> None: ...
     def abort(self) -> None: ...

@@ -91,6 +91,7 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     self->more_body = !cam_h1_has_no_body(request);
     self->awaits_100 = (request->flags & CAM_H1_EXPECT_CONTINUE) != 0;
     self->keep_alive = (request->flags & CAM_H1_KEEP_ALIVE) != 0;
+    self->began = self->server->metrics ? CamMetrics_Now() : 0;
     self->peer_gone = connection->eof; /* sent before the end, begun only now */
     if (self->server->access_log != NULL) {
         self->method = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_method));

@@ -31,6 +31,7 @@ typedef struct CycleObject {
 
     uint64_t length_left; /* of the answer, if has_length */
     uint64_t length_sent; /* of this body event */
+    int64_t began;        /* CamMetrics_Now(), when the server counts */
     int status;
     uint8_t answer; /* cam_answer */
     bool minor_version;

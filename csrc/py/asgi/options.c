@@ -26,6 +26,7 @@ static const option table[] = {
     {"date_header", OPTION_FLAG, FIELD(date_header), 1},
     {"keep_alive", OPTION_SECONDS, FIELD(keep_alive), 5},
     {"head_timeout", OPTION_SECONDS, FIELD(head_timeout), 30},
+    {"metrics", OPTION_FLAG, FIELD(metrics), 0},
 };
 
 static int64_t nanoseconds_of(double seconds) {

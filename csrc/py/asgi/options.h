@@ -23,6 +23,7 @@ typedef struct cam_server_options {
     bool date_header;     /* the same for Date */
     int64_t keep_alive;   /* that a connection may be idle between two requests */
     int64_t head_timeout; /* that a head may take to arrive, from its first byte */
+    bool metrics;         /* count for HttpServer.metrics() */
 } cam_server_options;
 
 /*

@@ -387,6 +387,9 @@ int CamResponse_EndHead(CycleObject *cycle, size_t size, bool more_body) {
 
 int CamResponse_WriteError(HttpProtocolObject *connection, int status, const char *reason) {
     cam_buffer out = {0};
+    if (connection->server->metrics != NULL) {
+        CamMetrics_Answered(connection->server->metrics, status, 0);
+    }
     char line[128];
     int len = PyOS_snprintf(line, sizeof line,
                             "content-type: text/plain; charset=utf-8\r\n"

@@ -178,6 +178,9 @@ static int check_length(const CycleObject *self, size_t size, bool more_body) {
 static int complete(CycleObject *self, HttpProtocolObject *connection) {
     self->answer = CAM_ANSWER_COMPLETE;
     self->server->request_count++;
+    if (self->server->metrics != NULL) {
+        CamMetrics_Answered(self->server->metrics, self->status, self->began);
+    }
     if (connection->cycle == self) {
         connection->cycle = NULL;
         Py_DECREF(self); /* the caller has another reference */

@@ -63,6 +63,9 @@ void CamServer_AddConnection(HttpServerObject *server, HttpProtocolObject *conne
     }
     server->connections = connection;
     server->connection_count++;
+    if (server->metrics != NULL) {
+        server->metrics->connections++;
+    }
     connection->listed = true;
 }
 
@@ -146,6 +149,9 @@ int CamServer_PlanSweep(HttpServerObject *server, int64_t delay) {
         return -1;
     }
     Py_XSETREF(server->sweep_handle, handle);
+    if (server->metrics != NULL) {
+        server->sweep_due = CamMetrics_Now() + delay;
+    }
     return 0;
 }
 
@@ -174,6 +180,9 @@ PyDoc_STRVAR(sweep_doc, "_sweep($self, /)\n--\n\nClose the connections whose tim
 static PyObject *server_sweep(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
     Py_CLEAR(server->sweep_handle);
+    if (server->metrics != NULL) {
+        CamMetrics_Late(server->metrics, server->sweep_due);
+    }
     PyObject *expired = PyList_New(0);
     if (expired == NULL) {
         return NULL;
@@ -457,6 +466,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->root_path = root_path ? Py_NewRef(root_path) : PyUnicode_FromStringAndSize(NULL, 0);
     self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
     self->options = options;
+    if (options.metrics && (self->metrics = PyMem_Calloc(1, sizeof *self->metrics)) == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
     self->date_second = -1;
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
@@ -509,6 +522,7 @@ static void server_dealloc(PyObject *op) {
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->raw_root_path);
     Py_CLEAR(self->fixed_headers);
+    PyMem_Free(self->metrics);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -532,7 +546,17 @@ static PyGetSetDef server_getset[] = {
     {NULL},
 };
 
+PyDoc_STRVAR(metrics_doc,
+             "metrics($self, /)\n--\n\n"
+             "What was counted so far, as ServerMetrics in _core.pyi; None without that option.");
+
+static PyObject *server_metrics(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    cam_metrics *metrics = ((HttpServerObject *)op)->metrics;
+    return metrics ? CamMetrics_Snapshot(metrics) : Py_NewRef(Py_None);
+}
+
 static PyMethodDef server_methods[] = {
+    {"metrics", server_metrics, METH_NOARGS, metrics_doc},
     {"shutdown", server_shutdown, METH_NOARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},

@@ -9,6 +9,7 @@
 #ifndef CAM_ASGI_SERVER_H
 #define CAM_ASGI_SERVER_H
 
+#include "asgi/metrics.h"
 #include "asgi/options.h"
 #include "state.h"
 
@@ -40,6 +41,8 @@ typedef struct HttpServerObject {
     char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 
     cam_server_options options;
+    cam_metrics *metrics; /* PyMem, owned; NULL without that option */
+    int64_t sweep_due;    /* when the sweep to come is, CamMetrics_Now(); with metrics alone */
 
     struct HttpProtocolObject *connections; /* borrowed; doubly linked */
     struct RunObject *running;              /* borrowed; doubly linked: tasks that have not ended */

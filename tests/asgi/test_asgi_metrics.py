@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""What a server counts, and how Prometheus reads it."""
+
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from camshaft import _core
+from camshaft.server.metrics import metrics_application
+from camshaft.settings import ConfigError
+from tests.asgi.conftest import Serve
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    status = int(scope["path"].removeprefix("/"))
+    if status == 1:
+        raise ValueError
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def request(path: str, extra: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{extra}\r\n".encode()
+
+
+def test_answers_are_counted_by_status(start: Serve) -> None:
+    served = start(app, metrics=True)
+    for path in ("/200", "/404", "/200", "/1"):
+        served.ask(request(path))
+    served.ask(b"nonsense\r\n\r\n")
+    counted = served.call(served.http.metrics)
+    assert counted["answers"] == {200: 2, 400: 1, 404: 1, 500: 1}
+    assert counted["connections"] == 5
+    # What was no request took no time.
+    assert counted["buckets"][-1] == (float("inf"), 4)
+    counts = [count for _, count in counted["buckets"]]
+    assert counts == sorted(counts)
+    assert counted["seconds"] > 0
+
+
+def test_the_loop_is_late_when_it_is_blocked(start: Serve) -> None:
+
+    served = start(app, metrics=True)
+    with served.connect() as client:
+        client.send(b"GET /200 HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_response()
+        # The sweep of idle connections is a timer of at most a second.
+        served.call(time.sleep, 1.2)
+        served.until(lambda: served.http.metrics()["late_most"] > 0.1)
+        assert served.call(served.http.metrics)["late_most"] < 0.1
+
+
+def test_a_server_that_nobody_watches_counts_nothing(start: Serve) -> None:
+    served = start(app)
+    served.ask(request("/200"))
+    assert served.http.metrics() is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("", "text/plain"), ("Accept: application/openmetrics-text\r\n", "application/openmetrics")],
+)
+def test_prometheus_reads_them(start: Serve, accept: str, kind: str) -> None:
+    pytest.importorskip("prometheus_client", reason="an extra: camshaft[metrics]")
+    watched = start(app, metrics=True)
+    for path in ("/200", "/200", "/503"):
+        watched.ask(request(path))
+    shown = start(metrics_application(watched.http))
+    response = shown.ask(request("/metrics", accept))
+    assert response.status == 200
+    assert (response.get("content-type") or "").startswith(kind)
+    lines = response.body.decode().splitlines()
+    ends = [line.partition("{")[0] + " " + line.rpartition(" ")[2] for line in lines]
+    first = next(line for line in lines if line.startswith("camshaft_responses_total{"))
+    assert 'status="200"' in first and first.endswith(" 2.0")
+    assert "camshaft_request_duration_seconds_count 3.0" in ends
+    assert "camshaft_connections_total 3.0" in ends
+    assert any(line.startswith("python_gc") for line in lines)
+
+
+def test_metrics_are_only_read(start: Serve) -> None:
+    pytest.importorskip("prometheus_client", reason="an extra: camshaft[metrics]")
+    watched = start(app, metrics=True)
+    shown = start(metrics_application(watched.http))
+    response = shown.ask(b"DELETE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert response.status == 405
+    assert response.get("allow") == "GET, HEAD"
+
+
+def test_a_missing_library_is_named(start: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    watched: _core.HttpServer = start(app, metrics=True).http
+    with pytest.raises(ConfigError, match=r"pip install camshaft\[metrics\]"):
+        metrics_application(watched)
