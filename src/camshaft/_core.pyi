@@ -515,6 +515,7 @@ class HttpServer:
         access_log: Callable[[str, str, str, str, int], object] | None = None,
         logger: logging.Logger | None = None,
         context: contextvars.Context | None = None,
+        tls_info: Callable[[Any], dict[str, Any]] | None = None,
         **options: Unpack[HttpServerOptions],
     ) -> Self: ...
     @property

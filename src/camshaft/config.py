@@ -13,6 +13,7 @@ import logging
 import logging.config
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -65,6 +66,7 @@ class Config(Settings):
         refuse_unsupported(self)
         self.loaded = False
         self.loaded_app: ASGI3Application
+        self.ssl: ssl.SSLContext | None = None
         self.headers = list(self.headers or ())
         self.encoded_headers = [_encode_header(header) for header in self.headers]
         self.configure_logging()
@@ -81,6 +83,11 @@ class Config(Settings):
     def asgi_version(self) -> Literal["2.0", "3.0"]:
         """The version of ASGI that the application is written for, once it is loaded."""
         return "2.0" if self.interface == "asgi2" else "3.0"
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether the server is to speak TLS."""
+        return bool(self.ssl_keyfile or self.ssl_certfile or self.ssl_context_factory)
 
     def _load_env_file(self, path: str | os.PathLike[str]) -> None:
         logger.info("Loading environment from '%s'", os.fspath(path))
@@ -166,8 +173,13 @@ class Config(Settings):
     def load(self) -> None:
         """Import the application, call it if it is a factory, and see how it is to be called.
 
-        `loaded_app` is then an ASGI 3 application. Exits as load_app does.
+        `loaded_app` is then an ASGI 3 application, and `ssl` the context of TLS or None. Exits as
+        load_app does; raises what ssl_context in camshaft.server.tls does.
         """
+        # Here, because the package of it imports this module.
+        from camshaft.server.tls import ssl_context
+
+        self.ssl = ssl_context(self)
         app = self.load_app()
         try:
             app = call_factory(app, factory=self.factory)

@@ -148,6 +148,10 @@ def negative_time(value: float | None) -> str | None:
     return "a time cannot be negative" if value is not None and value < 0 else None
 
 
+def not_positive_time(value: float) -> str | None:
+    return None if value > 0 else "a time longer than none"
+
+
 def negative(what: str) -> Check:
     """Return the check for a number, called `what`, that may be 0 or None."""
     return lambda value: f"{what} cannot be negative" if value is not None and value < 0 else None
@@ -323,6 +327,12 @@ class Settings:
 
     # Beyond uvicorn's.
     _: KW_ONLY
+    ssl_world_readable_key: bool = setting(
+        False, "Warn of a TLS key that everybody on the machine can read, instead of refusing it."
+    )
+    ssl_handshake_timeout: float = setting(
+        15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time
+    )
 
     def __post_init__(self) -> None:
         """Check the values. Raises ConfigError for one that has no meaning."""

@@ -2,15 +2,14 @@
 """Settings that uvicorn has and camshaft has not yet: refused by name, never ignored.
 
 A setting here may be given with the value that means "off"; any other is refused, because a
-server that quietly runs without the TLS or the limit it was asked for is worse than none. Whoever
-makes one work removes its line.
+server that quietly runs without the limit it was asked for is worse than none. Whoever makes one
+work removes its line.
 """
 
 from typing import Any
 
 from camshaft.settings import ConfigError
 
-_TLS = "TLS is not supported yet; let a proxy such as nginx terminate it"
 _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
 _WEBSOCKET = "WebSocket is not supported yet"
@@ -34,14 +33,6 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "limit_max_requests_jitter": ((0,), _LIMITS),
     "timeout_notify": ((30,), _NOTIFY),
     "callback_notify": ((None,), _NOTIFY),
-    "ssl_keyfile": ((None,), _TLS),
-    "ssl_certfile": ((None,), _TLS),
-    "ssl_keyfile_password": ((None,), _TLS),
-    "ssl_version": ((17,), _TLS),
-    "ssl_cert_reqs": ((0,), _TLS),
-    "ssl_ca_certs": ((None,), _TLS),
-    "ssl_ciphers": ((None,), _TLS),
-    "ssl_context_factory": ((None,), _TLS),
     "interface": (
         ("auto", "asgi3", "asgi2"),
         "WSGI is not supported yet; wrap the application in a2wsgi.WSGIMiddleware",

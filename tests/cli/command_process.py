@@ -113,7 +113,7 @@ class Serving:
 
     @property
     def port(self) -> int:
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.log)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)", self.log)
         assert found, self.log
         return int(found[1])
 

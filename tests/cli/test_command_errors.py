@@ -66,11 +66,11 @@ def test_a_module_that_raises() -> None:
 
 
 def test_refused_option() -> None:
-    done = run_command("served:app", "--ssl-certfile", "cert.pem")
+    done = run_command("served:app", "--workers", "2")
     assert done.returncode == 2
     assert done.stderr == (
-        "Error: --ssl-certfile cert.pem: TLS is not supported yet; "
-        "let a proxy such as nginx terminate it.\n"
+        "Error: --workers 2: only one worker is supported yet; "
+        "run one camshaft per port behind a proxy.\n"
     )
 
 

@@ -29,6 +29,8 @@
     X(query_string, "query_string")                                                                \
     X(headers, "headers")                                                                          \
     X(state, "state")                                                                              \
+    X(extensions, "extensions")                                                                    \
+    X(tls, "tls")                                                                                  \
     X(status, "status")                                                                            \
     X(body, "body")                                                                                \
     X(more_body, "more_body")                                                                      \
@@ -56,6 +58,7 @@
     X(sockname, "sockname")                                                                        \
     X(peername, "peername")                                                                        \
     X(sslcontext, "sslcontext")                                                                    \
+    X(ssl_object, "ssl_object")                                                                    \
     X(call_soon, "call_soon")                                                                      \
     X(call_later, "call_later")                                                                    \
     X(create_future, "create_future")                                                              \

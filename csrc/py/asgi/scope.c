@@ -24,6 +24,37 @@ static PyObject *address_of(HttpProtocolObject *connection, PyObject *name, bool
     return address;
 }
 
+/* What a connection over TLS has beside the others': the scheme, and the extension "tls" (ASGI TLS
+ * extension, version 0.2) where the server can tell. Runs user code. 0, or -1. */
+static int add_tls(HttpProtocolObject *connection, PyObject *template) {
+    const cam_asgi_constants *c = &connection->state->asgi;
+    HttpServerObject *server = connection->server;
+    if (PyDict_SetItem(template, c->str_scheme, c->str_https) < 0) {
+        return -1;
+    }
+    if (server->tls_info == NULL) {
+        return 0;
+    }
+    PyObject *others = PyDict_GetItemWithError(template, c->str_extensions);
+    if (others == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    PyObject *extensions = others ? PyDict_Copy(others) : PyDict_New();
+    PyObject *ssl =
+        CamTransport_ExtraInfo(connection->state, connection->transport, c->str_ssl_object);
+    PyObject *tls_info = Py_NewRef(server->tls_info);
+    PyObject *info = ssl && extensions ? PyObject_CallOneArg(tls_info, ssl) : NULL;
+    int result = -1;
+    if (info != NULL && PyDict_SetItem(extensions, c->str_tls, info) == 0) {
+        result = PyDict_SetItem(template, c->str_extensions, extensions);
+    }
+    Py_XDECREF(info);
+    Py_DECREF(tls_info);
+    Py_XDECREF(ssl);
+    Py_XDECREF(extensions);
+    return result;
+}
+
 static PyObject *make_template(HttpProtocolObject *connection) {
     const cam_asgi_constants *c = &connection->state->asgi;
     PyObject *template = PyDict_Copy(connection->server->scope_template);
@@ -31,7 +62,7 @@ static PyObject *make_template(HttpProtocolObject *connection) {
     PyObject *client = server ? address_of(connection, c->str_peername, false) : NULL;
     if (client == NULL || PyDict_SetItem(template, c->str_server, server) < 0 ||
         PyDict_SetItem(template, c->str_client, client) < 0 ||
-        (connection->secure && PyDict_SetItem(template, c->str_scheme, c->str_https) < 0)) {
+        (connection->secure && add_tls(connection, template) < 0)) {
         Py_CLEAR(template);
     }
     Py_XDECREF(server);

@@ -406,20 +406,25 @@ static int set_logger(HttpServerObject *server, PyObject *logger) {
     return server->logger ? 0 : -1;
 }
 
-PyDoc_STRVAR(server_doc,
-             "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
-             "           access_log=None, logger=None, context=None, **options)\n--\n\n"
-             "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
-             "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
-             "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
-             "every response. `access_log` is called with client address, method, path, HTTP\n"
-             "version and status of every response; `logger` (uvicorn.error by default) gets\n"
-             "errors and warnings. The options are HttpServerOptions in _core.pyi: times in\n"
-             "seconds, sizes in bytes, None for no limit.");
+PyDoc_STRVAR(
+    server_doc,
+    "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
+    "           access_log=None, logger=None, context=None, tls_info=None,\n"
+    "           **options)\n--\n\n"
+    "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
+    "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
+    "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
+    "every response. `access_log` is called with client address, method, path, HTTP\n"
+    "version and status of every response; `logger` (uvicorn.error by default) gets\n"
+    "errors and warnings. `tls_info` is called with the SSLObject of a connection and gives\n"
+    "what its scopes have as their \"tls\" extension. The options are HttpServerOptions in "
+    "_core.pyi: times in\n"
+    "seconds, sizes in bytes, None for no limit.");
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"app",     "loop",       "state",  "root_path", "asgi_version",
-                            "headers", "access_log", "logger", "context",   NULL};
+    static char *names[] = {"app",          "loop",     "state",      "root_path",
+                            "asgi_version", "headers",  "access_log", "logger",
+                            "context",      "tls_info", NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -429,12 +434,13 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *access_log = Py_None;
     PyObject *logger = Py_None;
     PyObject *context = Py_None;
+    PyObject *tls_info = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
     int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOO:HttpServer", names, &app,
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOO:HttpServer", names, &app,
                                              &loop, &app_state, &root_path, &asgi_version, &headers,
-                                             &access_log, &logger, &context);
+                                             &access_log, &logger, &context, &tls_info);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -465,6 +471,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->context = context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
     self->root_path = root_path ? Py_NewRef(root_path) : PyUnicode_FromStringAndSize(NULL, 0);
     self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
+    self->tls_info = tls_info != Py_None ? Py_NewRef(tls_info) : NULL;
     self->options = options;
     if (options.metrics && (self->metrics = PyMem_Calloc(1, sizeof *self->metrics)) == NULL) {
         Py_DECREF(self);
@@ -493,6 +500,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->scope_template);
     Py_VISIT(self->asgi_versions);
     Py_VISIT(self->access_log);
+    Py_VISIT(self->tls_info);
     Py_VISIT(self->logger);
     Py_VISIT(self->sweep_handle);
     return 0;
@@ -504,6 +512,7 @@ static int server_clear(PyObject *op) {
     HttpServerObject *self = (HttpServerObject *)op;
     Py_CLEAR(self->sweep_handle);
     Py_CLEAR(self->access_log);
+    Py_CLEAR(self->tls_info);
     return 0;
 }
 

@@ -33,6 +33,7 @@ typedef struct HttpServerObject {
     PyObject *scope_template; /* dict: what the scopes of all connections have in common */
     PyObject *asgi_versions;  /* dict: scope["asgi"] */
     PyObject *access_log;     /* callable or NULL */
+    PyObject *tls_info;       /* callable or NULL: the scope's "tls" extension of an SSLObject */
     PyObject *logger;         /* logging.Logger */
     PyObject *sweep_handle;   /* TimerHandle or NULL: the sweep to come */
 

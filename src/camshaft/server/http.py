@@ -8,10 +8,14 @@ from typing import Any
 from camshaft._core import HttpServer
 from camshaft.config import Config
 from camshaft.server.access import access_log
+from camshaft.server.tls import TlsInfo
 
 
 def http_server(
-    config: Config, loop: asyncio.AbstractEventLoop, state: dict[str, Any]
+    config: Config,
+    loop: asyncio.AbstractEventLoop,
+    state: dict[str, Any],
+    tls_info: TlsInfo | None = None,
 ) -> HttpServer:
     """Return what serves a loaded configuration's application.
 
@@ -28,6 +32,7 @@ def http_server(
         server_header=config.server_header and b"server" not in given,
         date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),
+        tls_info=tls_info,
         keep_alive=float(config.timeout_keep_alive),
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,

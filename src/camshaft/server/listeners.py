@@ -159,4 +159,4 @@ def describe(config: Config, sockets: list[socket.socket]) -> tuple[str, tuple[o
         return "unix socket %s", (config.uds,)
     host = config.host or "0.0.0.0"
     where = "%s://[%s]:%d" if ":" in host else "%s://%s:%d"
-    return where, ("http", host, sockets[0].getsockname()[1])
+    return where, ("https" if config.is_ssl else "http", host, sockets[0].getsockname()[1])

@@ -2,22 +2,27 @@
 """`camshaft.serve`: what the command does, as a function."""
 
 import inspect
+import logging
 import os
 import sys
 from typing import Any
 
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.server.server import Server
+from camshaft.server.tls import TlsError
 from camshaft.settings import Settings
 from camshaft.unsupported import refuse_processes
+
+logger = logging.getLogger("uvicorn.error")
 
 
 def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **settings: Any) -> None:
     """Serve an application until a signal ends it; `settings` are those of Config.
 
     The same as uvicorn.run: `app_dir` is put in front of the module path, and the process
-    exits with status 3 if the server cannot start. (`camshaft.run` is the event loop's runner.)
-    Raises ConfigError for a setting that cannot be used.
+    exits with status 3 if the server cannot start, with 1 if its certificate cannot be used.
+    (`camshaft.run` is the event loop's runner.) Raises ConfigError for a setting that cannot be
+    used.
     """
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
@@ -31,6 +36,10 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     except KeyboardInterrupt:
         # The signal that ended the server, raised again.
         pass
+    except TlsError as error:
+        logger.error("%s", error)
+        # As uvicorn's, which ends with the traceback.
+        sys.exit(1)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 

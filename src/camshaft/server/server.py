@@ -8,12 +8,13 @@ without requests does not wake up.
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
 import socket
 from collections.abc import Awaitable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from camshaft._core import HttpServer
 from camshaft.config import STARTUP_FAILURE, Config
@@ -22,6 +23,7 @@ from camshaft.server.http import http_server
 from camshaft.server.lifespan import Lifespan
 from camshaft.server.listeners import ListenError, describe, inode, open_sockets
 from camshaft.server.signals import captured
+from camshaft.server.tls import Certificates
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -44,6 +46,7 @@ class Server:
         self.servers: list[asyncio.AbstractServer] = []
         self.lifespan: Lifespan | None = None
         self.http: HttpServer | None = None
+        self.certificates: Certificates | None = None
         self._should_exit = False
         self._force_exit = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,6 +55,7 @@ class Server:
         self._captured: list[signal.Signals] = []
         self._capturing = False
         self._raise_later = False
+        self._listening_anew: asyncio.Task[None] | None = None
         self._unix_inode: tuple[int, int] | None = None
 
     @property
@@ -116,13 +120,17 @@ class Server:
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End the server on SIGINT and SIGTERM while the context lasts."""
+        """End the server on SIGINT and SIGTERM while the context lasts.
+
+        With TLS, SIGHUP has the certificate read anew.
+        """
         if self._capturing:
             yield
             return
         self._capturing = True
+        others = {signal.SIGHUP: self.renew_certificate} if self.config.is_ssl else {}
         try:
-            with captured(self.handle_exit):
+            with captured(self.handle_exit, others):
                 yield
         finally:
             self._capturing = False
@@ -137,6 +145,15 @@ class Server:
             self.force_exit = True
         else:
             self.should_exit = True
+
+    def renew_certificate(self) -> None:
+        """Read certificate and key again, for the connections to come; those there are go on.
+
+        What cannot be used is left, with a line in the log. On the loop's thread.
+        """
+        if self.certificates is not None and self.certificates.renew():
+            assert self._loop is not None
+            self._listening_anew = self._loop.create_task(self._listen_anew())
 
     def _raise_captured(self) -> None:
         while self._captured:
@@ -177,7 +194,10 @@ class Server:
             return
         if self.lifespan.failed:
             raise SystemExit(STARTUP_FAILURE)
-        self.http = http_server(config, self._loop, self.lifespan.state)
+        if config.ssl is not None:
+            self.certificates = Certificates(config, config.ssl)
+        tls_info = self.certificates.info if self.certificates else None
+        self.http = http_server(config, self._loop, self.lifespan.state, tls_info)
         try:
             listening = await open_sockets(config) if sockets is None else sockets
             if sockets is None and config.uds is not None and config.fd is None:
@@ -197,12 +217,34 @@ class Server:
         self.started = True
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
-        assert self._loop is not None and self.http is not None
         for sock in sockets:
             sock.setblocking(False)
-            unix = sock.family == socket.AF_UNIX
-            create: Any = self._loop.create_unix_server if unix else self._loop.create_server
-            self.servers.append(await create(self.http, sock=sock, backlog=self.config.backlog))
+            self.servers.append(await self._listen_on(sock))
+
+    async def _listen_on(self, sock: socket.socket) -> asyncio.AbstractServer:
+        assert self._loop is not None and self.http is not None
+        unix = sock.family == socket.AF_UNIX
+        create: Any = self._loop.create_unix_server if unix else self._loop.create_server
+        options: dict[str, Any] = {}
+        if self.certificates is not None:
+            options["ssl"] = self.certificates.context
+            options["ssl_handshake_timeout"] = self.config.ssl_handshake_timeout
+        if unix and _keeps_file(create):
+            options["cleanup_socket"] = False
+        server: asyncio.AbstractServer = await create(
+            self.http, sock=sock, backlog=self.config.backlog, **options
+        )
+        return server
+
+    async def _listen_anew(self) -> None:
+        """Accept with the new certificate: the same sockets, by other descriptors.
+
+        An asyncio server keeps the context that it was made with.
+        """
+        for at, server in enumerate(self.servers):
+            for sock in cast(asyncio.Server, server).sockets:
+                self.servers[at] = await self._listen_on(sock.dup())
+            server.close()
 
     def _log_started(self, sockets: list[socket.socket]) -> None:
         where, arguments = describe(self.config, sockets)
@@ -289,3 +331,15 @@ class Server:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._unix_inode = None
+
+
+def _keeps_file(create_unix_server: Any) -> bool:
+    """Whether it can be told to leave the socket's file, which is ours to remove, when it ends.
+
+    asyncio's from Python 3.13 on would remove it.
+    """
+    try:
+        return "cleanup_socket" in inspect.signature(create_unix_server).parameters
+    except ValueError:
+        # It is not Python.
+        return False

@@ -62,7 +62,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         seen = {
             "path": scope["path"],
             "root_path": scope["root_path"],
+            "scheme": scope["scheme"],
             "client": scope["client"],
+            "server": scope["server"],
+            "tls": scope.get("extensions", {}).get("tls"),
             "state": scope["state"],
             "asgi": scope["asgi"]["version"],
             "loop": f"{loop.__module__}.{loop.__qualname__}",
