@@ -74,6 +74,23 @@ static bool is_ipv6(const char *text, size_t len) {
     return elided ? groups < 8 : groups == 8;
 }
 
+/* IPvFuture of RFC 3986: "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ). */
+static bool is_future_address(const char *text, size_t len) {
+    if (len == 0 || cam_char_lower[(uint8_t)text[0]] != 'v') {
+        return false;
+    }
+    size_t at = 1 + cam_char_span(text + 1, len - 1, CAM_CHAR_HEX);
+    if (at == 1 || at + 1 >= len || text[at] != '.') {
+        return false;
+    }
+    for (at++; at < len; at++) {
+        if (!cam_char_is(text[at], CAM_CHAR_REGNAME) && text[at] != ':') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The length of the registered name that text begins with. */
 static size_t registered_name(const char *text, size_t len) {
     size_t at = 0;
@@ -109,12 +126,15 @@ bool cam_authority_parse(cam_authority *authority, const char *text, size_t len)
     size_t end; /* of the host, brackets included */
     if (len > 0 && text[0] == '[') {
         const char *bracket = memchr(text, ']', len);
-        if (bracket == NULL || !is_ipv6(text + 1, (size_t)(bracket - text) - 1)) {
+        if (bracket == NULL) {
             return false;
         }
         end = (size_t)(bracket - text) + 1;
         authority->host = (cam_slice){text + 1, end - 2};
-        authority->ipv6 = true;
+        authority->ipv6 = is_ipv6(text + 1, end - 2);
+        if (!authority->ipv6 && !is_future_address(text + 1, end - 2)) {
+            return false;
+        }
     } else {
         end = registered_name(text, len);
         if (end == 0) {

@@ -2,10 +2,13 @@
 /*
  * host[:port] as in a Host header or an http URI (RFC 3986 section 3.2, RFC 9110 section 7.2).
  *
- * Without user information, which http must not have (RFC 9110 section 4.2.4). Hosts are a
- * registered name, which includes IPv4 addresses, or an IPv6 address in brackets; literals of
- * "future" address versions and zone identifiers mean nothing to a server and are refused.
- * Percent-encoded bytes are checked and left as they are. Stateless, runs no user code.
+ * Hosts are a registered name, which includes IPv4 addresses, or in brackets an IPv6 address or an
+ * address of a version to come. The last means nothing to us, but it is a valid value of Host, and
+ * only what is invalid is to be refused (RFC 9112 section 3.2); whom it names is for the
+ * application to know. Refused are user information (RFC 9110 section 4.2.4), a port without a host
+ * (section 4.2.1), a port that TCP does not have, and zone identifiers, which RFC 3986 does not
+ * know and nobody may send (RFC 6874 section 1). Percent-encoded bytes are checked and left as they
+ * are. Stateless, runs no user code.
  */
 #ifndef CAM_HTTP_AUTHORITY_H
 #define CAM_HTTP_AUTHORITY_H
@@ -15,9 +18,9 @@
 #include "base/slice.h"
 
 typedef struct cam_authority {
-    cam_slice host; /* without the brackets of an IPv6 address; borrowed from the text */
+    cam_slice host; /* without the brackets of an address literal; borrowed from the text */
     int port;       /* 0 .. 65535, -1 when there is none (or "host:" with nothing after it) */
-    bool ipv6;
+    bool ipv6;      /* host is an IPv6 address; false for other literals */
 } cam_authority;
 
 /* True, and *authority filled in, when the text is a host that is not empty with an optional

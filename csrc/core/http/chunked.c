@@ -11,8 +11,18 @@ const cam_chunked_limits cam_chunked_default_limits = {
     .max_trailer_bytes = 8192,
 };
 
-/* Sixteen hexadecimal digits are all that 64 bits hold; a chunk must also fit an off_t. */
-#define MAX_SIZE_DIGITS 16
+/* Digits of a chunk size that cost nothing: what 64 bits hold. */
+#define FREE_SIZE_DIGITS 16
+
+/* What frames a request (Content-Length, Transfer-Encoding) or routes it (Host) counts in the head
+ * alone: nobody may send it in a trailer (RFC 9110 section 6.5.1), and who merges it all the same
+ * would see another request than we do. Their first letters tell them apart. */
+static const cam_slice forbidden_trailers[] = {
+    {"content-length", 14},
+    {"transfer-encoding", 17},
+    {"host", 4},
+};
+enum { FORBIDDEN_TRAILERS = sizeof(forbidden_trailers) / sizeof(forbidden_trailers[0]) };
 
 /*
  * One state for each place in the grammar of RFC 9112 section 7.1:
@@ -62,15 +72,19 @@ void cam_chunked_init(cam_chunked *decoder, const cam_chunked_limits *limits) {
     };
 }
 
-/* The next byte of a chunk size; 0 or an error. */
+/* The next digit of a chunk size; 0 or an error. Leading zeros are valid in any number (RFC 9112
+ * section 7.1), so many of them cost what extensions cost. A chunk must fit an off_t. */
 static int take_size_digit(cam_chunked *decoder, char c) {
-    if (decoder->digits == MAX_SIZE_DIGITS) {
-        return CAM_H1_E_CHUNK_SIZE;
-    }
-    decoder->digits++;
-    decoder->remaining = decoder->remaining << 4 | cam_char_hex(c);
-    if (decoder->remaining > INT64_MAX) {
+    if (decoder->remaining > INT64_MAX >> 4) {
         return CAM_H1_E_BODY_LENGTH;
+    }
+    decoder->remaining = decoder->remaining << 4 | cam_char_hex(c);
+    if (decoder->digits < FREE_SIZE_DIGITS) {
+        decoder->digits++;
+    } else if (decoder->extension_room > 0) {
+        decoder->extension_room--;
+    } else {
+        return CAM_H1_E_CHUNK_EXTENSION_LENGTH;
     }
     return 0;
 }
@@ -149,19 +163,46 @@ static int extension_step(enum state state, char c) {
     }
 }
 
+/* One byte of a trailer's name: goes on with the comparison with the forbidden name it may be. */
+static void compare_name(cam_chunked *decoder, char c) {
+    char lower = (char)cam_char_lower[(uint8_t)c];
+    if (decoder->name_len == 0) {
+        decoder->name = 0;
+        while (decoder->name < FORBIDDEN_TRAILERS &&
+               forbidden_trailers[decoder->name].ptr[0] != lower) {
+            decoder->name++;
+        }
+    }
+    if (decoder->name < FORBIDDEN_TRAILERS) {
+        cam_slice name = forbidden_trailers[decoder->name];
+        if (decoder->name_len < name.len && name.ptr[decoder->name_len] == lower) {
+            decoder->name_len++;
+            return;
+        }
+        decoder->name = FORBIDDEN_TRAILERS;
+    }
+    decoder->name_len = 1; /* of none of them, and not the first byte */
+}
+
+static bool is_forbidden(const cam_chunked *decoder) {
+    return decoder->name < FORBIDDEN_TRAILERS &&
+           decoder->name_len == forbidden_trailers[decoder->name].len;
+}
+
 /* One byte of the trailer section; the next state, or an error. */
-static int trailer_step(enum state state, char c) {
+static int trailer_step(cam_chunked *decoder, enum state state, char c) {
     switch (state) {
     case TRAILER_START:
         if (c == '\r') {
             return END_LF;
         }
-        return cam_char_is(c, CAM_CHAR_TOKEN) ? TRAILER_NAME : CAM_H1_E_TRAILER;
+        decoder->name_len = 0;
+        break;
     case TRAILER_NAME:
         if (c == ':') {
-            return TRAILER_VALUE;
+            return is_forbidden(decoder) ? CAM_H1_E_TRAILER_FIELD : TRAILER_VALUE;
         }
-        return cam_char_is(c, CAM_CHAR_TOKEN) ? TRAILER_NAME : CAM_H1_E_TRAILER;
+        break;
     case TRAILER_VALUE:
         if (c == '\r') {
             return TRAILER_LF;
@@ -172,6 +213,8 @@ static int trailer_step(enum state state, char c) {
     default: /* END_LF */
         return c == '\n' ? DONE : CAM_H1_E_TRAILER;
     }
+    compare_name(decoder, c);
+    return cam_char_is(c, CAM_CHAR_TOKEN) ? TRAILER_NAME : CAM_H1_E_TRAILER;
 }
 
 /* One byte of anything but chunk data; the next state, or an error. */
@@ -205,7 +248,7 @@ static int step(cam_chunked *decoder, char c) {
             return CAM_H1_E_TRAILER_LENGTH;
         }
         decoder->trailer_room--;
-        return trailer_step(state, c);
+        return trailer_step(decoder, state, c);
     default:
         return extension_step(state, c);
     }

@@ -5,8 +5,9 @@
  * Incremental and in place: the data it hands out are slices of the caller's buffer. A decoder
  * is a few numbers, allocates nothing, runs no user code, and its outcome for given bytes does
  * not depend on how they were split over calls. Chunk extensions and trailer fields are checked
- * by their grammar, bounded, and dropped: nothing that follows a body may change what its head
- * said (RFC 9110 section 6.5.1).
+ * by their grammar, bounded, and dropped, which a recipient may always do: nothing that follows a
+ * body may change what its head said (RFC 9110 section 6.5.1), and what frames or routes a request
+ * is refused there.
  */
 #ifndef CAM_HTTP_CHUNKED_H
 #define CAM_HTTP_CHUNKED_H
@@ -24,9 +25,10 @@ enum {
     CAM_CHUNKED_DONE = 2, /* the body is complete; what follows *consumed is not of it */
 };
 
-/* Bounds for one body, in bytes. */
+/* Bounds for one body, in bytes; what passes them is answered with a 4xx as RFC 9112 section 7.1.1
+ * asks: 400 for extensions, 431 for trailers, which are header lines to RFC 6585 section 5. */
 typedef struct cam_chunked_limits {
-    uint32_t max_extension_bytes; /* all chunk extensions together */
+    uint32_t max_extension_bytes; /* all chunk extensions together, and idle zeros before sizes */
     uint32_t max_trailer_bytes;   /* the trailer section, line ends included */
 } cam_chunked_limits;
 
@@ -39,7 +41,9 @@ typedef struct cam_chunked {
     uint32_t trailer_room;
     int16_t error; /* once wrong, always wrong */
     uint8_t state;
-    uint8_t digits; /* of the chunk size, so far */
+    uint8_t digits;   /* of the chunk size, so far, up to those that are free */
+    uint8_t name;     /* which forbidden trailer the present one may be, */
+    uint8_t name_len; /* and how much of its name is there */
 } cam_chunked;
 
 /* Makes a decoder ready for a new body. limits may be NULL for the default. */

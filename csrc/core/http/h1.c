@@ -15,7 +15,8 @@
 #include "http/h1_private.h"
 
 const cam_h1_limits cam_h1_default_limits = {
-    .max_line = 16 * 1024,
+    .max_request_line = 16 * 1024,
+    .max_header_line = 16 * 1024,
     .max_headers = 128,
     .max_head_bytes = 64 * 1024,
 };
@@ -49,6 +50,13 @@ static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+/* Why the request line in buf[from .. to) is too long: RFC 9112 section 3 tells a method longer
+ * than any (501) from a target longer than any (414). */
+static int too_long(const char *buf, size_t from, size_t to) {
+    bool method = to > from && cam_char_span(buf + from, to - from, CAM_CHAR_TOKEN) == to - from;
+    return method ? CAM_H1_E_METHOD_LENGTH : CAM_H1_E_TARGET_LENGTH;
+}
+
 /*
  * Looks for the end of the line at scan->line. 1 with *end at its CRLF, CAM_H1_MORE, or an error.
  *
@@ -58,8 +66,8 @@ static size_t min_size(size_t a, size_t b) {
 static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
                          const cam_h1_limits *limits, size_t *end) {
     size_t head_end = limits->max_head_bytes;
-    size_t line_end =
-        SIZE_MAX - scan->line > limits->max_line ? scan->line + limits->max_line + 1 : SIZE_MAX;
+    size_t longest = scan->in_headers ? limits->max_header_line : limits->max_request_line;
+    size_t line_end = SIZE_MAX - scan->line > longest ? scan->line + longest + 1 : SIZE_MAX;
     size_t bound = min_size(line_end, head_end);
     /* A caller that breaks its word, with fewer bytes or other limits than before, gets a wrong
      * answer but no read outside its buffer. */
@@ -67,7 +75,7 @@ static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
     size_t at = find_control(buf, min_size(scan->offset, stop), stop);
     scan->offset = at;
     if (at == line_end) {
-        return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : CAM_H1_E_TARGET_LENGTH;
+        return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : too_long(buf, scan->line, line_end);
     }
     if (at < len && at < bound && buf[at] != '\r') {
         return buf[at] == '\n' ? CAM_H1_E_BARE_LF : CAM_H1_E_CONTROL;
@@ -75,7 +83,7 @@ static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
     /* Here is a CR, the end of the bytes, or the end of what a head may have. */
     bool carriage_return = at < len && at < bound;
     if (at + carriage_return >= head_end) {
-        return scan->in_headers ? CAM_H1_E_HEAD_LENGTH : CAM_H1_E_TARGET_LENGTH;
+        return scan->in_headers ? CAM_H1_E_HEAD_LENGTH : too_long(buf, scan->line, at);
     }
     if (!carriage_return || at + 1 == len) {
         return CAM_H1_MORE;
@@ -183,7 +191,8 @@ static int read_lines(cam_h1_request *request, const char *buf, size_t len, cam_
             result = cam__h1_read_request_line(request, line, line_len);
             scan->in_headers = true;
             block = scan->line;
-            if (result == 0 && is_memo(memo, buf, len, block, limits, max_headers)) {
+            if (result == 0 && request->target_form != CAM_H1_TARGET_ABSOLUTE &&
+                is_memo(memo, buf, len, block, limits, max_headers)) {
                 request->from_memo = true;
                 request->fields = memo->fields;
                 request->header_block = (cam_slice){buf + block, memo->block.len};

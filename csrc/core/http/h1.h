@@ -29,11 +29,14 @@
 /* Empty lines ignored before a request line (RFC 9112 section 2.2 asks for at least one). */
 #define CAM_H1_MAX_EMPTY_LINES 2
 
-/* Bounds on what a peer can make us hold; sizes in bytes. */
+/* Bounds on what a peer can make us hold; sizes in bytes. What passes one is answered with 414 in
+ * the request line (501 when that is all method; RFC 9112 section 3) and with 431 behind it
+ * (RFC 6585 section 5). Those of a chunked body are in chunked.h. */
 typedef struct cam_h1_limits {
-    size_t max_line;       /* the request line, and each header line, without its CRLF */
-    size_t max_headers;    /* header lines */
-    size_t max_head_bytes; /* the whole head, all line ends included; at most INT_MAX */
+    size_t max_request_line; /* the request line, without its CRLF */
+    size_t max_header_line;  /* each header line, without its CRLF */
+    size_t max_headers;      /* header lines */
+    size_t max_head_bytes;   /* the whole head, all line ends included; at most INT_MAX */
 } cam_h1_limits;
 
 /* 16 KiB a line, 128 headers, 64 KiB in all. */
@@ -82,7 +85,8 @@ typedef struct cam_h1_fields {
 /*
  * A header block read before. Clients send the same one again and again: when the bytes after
  * the request line are exactly these, they are compared instead of parsed. To be used only with
- * the limits it was made under.
+ * the limits it was made under. Never used for an absolute-form, whose authority takes the place
+ * of Host in what is made of the headers.
  */
 typedef struct cam_h1_memo {
     cam_slice block;      /* a copy of cam_h1_request.header_block, owned by the caller */
@@ -111,7 +115,7 @@ typedef struct cam_h1_request {
     int64_t content_length; /* bytes of body that follow, -1 without Content-Length */
     uint32_t flags;         /* CAM_H1_KEEP_ALIVE and the others above */
     cam_h1_target_form target_form;
-    uint8_t minor_version; /* 0 or 1 */
+    uint8_t minor_version; /* 0 or 1; 1 also for HTTP/1.2 to 1.9, see h1_request_line.c */
     bool from_memo;        /* the header block was the memo's; reuse what was made of it */
 } cam_h1_request;
 

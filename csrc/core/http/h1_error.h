@@ -19,7 +19,8 @@
     X(METHOD, 400, "the method is not a token")                                                    \
     X(TARGET, 400, "the request target is malformed, or not one this method may have")             \
     X(VERSION, 400, "the HTTP version is malformed")                                               \
-    X(VERSION_UNSUPPORTED, 505, "the HTTP version is neither 1.0 nor 1.1")                         \
+    X(VERSION_UNSUPPORTED, 505, "the major HTTP version is not 1")                                 \
+    X(METHOD_LENGTH, 501, "the method is longer than any")                                         \
     X(TARGET_LENGTH, 414, "the request line is too long")                                          \
     X(FIELD_LENGTH, 431, "a header line is too long")                                              \
     X(FIELD_COUNT, 431, "there are too many header lines")                                         \
@@ -32,16 +33,18 @@
     X(CONTENT_LENGTH, 400, "Content-Length is not one run of digits")                              \
     X(CONTENT_LENGTH_REPEATED, 400, "there is more than one Content-Length header")                \
     X(BODY_LENGTH, 413, "the body is too long")                                                    \
-    X(TRANSFER_ENCODING, 400, "Transfer-Encoding does not end in 'chunked', once")                 \
+    X(TRANSFER_ENCODING, 400,                                                                      \
+      "Transfer-Encoding is malformed, or does not end in 'chunked', once")                        \
     X(TRANSFER_CODING, 501, "only the transfer coding 'chunked' is supported")                     \
     X(TRANSFER_AND_LENGTH, 400, "both Transfer-Encoding and Content-Length are given")             \
     X(TRANSFER_VERSION, 400, "Transfer-Encoding is not part of HTTP/1.0")                          \
-    X(CHUNK_SIZE, 400, "a chunk size is not a run of one to sixteen hexadecimal digits")           \
+    X(CHUNK_SIZE, 400, "a chunk size is not a run of hexadecimal digits")                          \
     X(CHUNK_EXTENSION, 400, "a chunk extension is malformed")                                      \
-    X(CHUNK_EXTENSION_LENGTH, 400, "the chunk extensions are too long")                            \
+    X(CHUNK_EXTENSION_LENGTH, 400, "chunk extensions, or zeros before chunk sizes, are too long")  \
     X(CHUNK_LINE, 400, "a chunk size does not end in a carriage return and a line feed")           \
     X(CHUNK_DATA, 400, "the data of a chunk do not end where its size says")                       \
     X(TRAILER, 400, "the trailer section is malformed")                                            \
+    X(TRAILER_FIELD, 400, "the trailer section holds a field that frames or routes a request")     \
     X(TRAILER_LENGTH, 431, "the trailer section is too long")
 
 enum {

@@ -61,8 +61,8 @@ static int read_host(cam_h1_fields *fields, cam_slice value, const char *block) 
     return 0;
 }
 
-/* Digits and nothing else: no sign, no list of equal numbers, which section 6.3 of RFC 9112
- * would let us merge and another parser may not. */
+/* Digits and nothing else: no sign, no list of equal numbers, which RFC 9110 section 8.6 calls
+ * invalid and lets us refuse or mend; another parser on the way may do the other. */
 static int read_content_length(cam_h1_fields *fields, cam_slice value) {
     note(fields, CAM__SEEN_LENGTH, CAM__SEEN_LENGTH_AGAIN);
     if (value.len == 0 || cam_char_span(value.ptr, value.len, CAM_CHAR_DIGIT) != value.len) {
@@ -80,20 +80,86 @@ static int read_content_length(cam_h1_fields *fields, cam_slice value) {
     return 0;
 }
 
-/* Only the shape of the list is judged here; the order of codings counts over all the lines. */
-static int read_transfer_encoding(cam_h1_fields *fields, cam_slice value) {
+/* Takes `len` bytes off the front of a slice, and the white space behind them. */
+static void advance(cam_slice *text, size_t len) {
+    text->ptr += len;
+    text->len -= len;
+    while (text->len > 0 && is_space(text->ptr[0])) {
+        text->ptr++;
+        text->len--;
+    }
+}
+
+static size_t token_length(cam_slice text) {
+    return cam_char_span(text.ptr, text.len, CAM_CHAR_TOKEN);
+}
+
+/* The length of the quoted string that text begins with (RFC 9110 section 5.6.4), 0 if none. */
+static size_t quoted_length(cam_slice text) {
+    if (text.len == 0 || text.ptr[0] != '"') {
+        return 0;
+    }
+    for (size_t i = 1; i < text.len; i++) {
+        if (text.ptr[i] == '"') {
+            return i + 1;
+        }
+        if (text.ptr[i] == '\\') {
+            i++; /* no control character is left in a line, so any byte may be quoted */
+        }
+    }
+    return 0;
+}
+
+/* Takes *( OWS ";" OWS token BWS "=" BWS ( token / quoted-string ) ) off the front of a list (RFC
+ * 9110 section 10.1.4). How many, or -1 when one is malformed. */
+static int take_parameters(cam_slice *list) {
+    int count = 0;
+    for (; list->len > 0 && list->ptr[0] == ';'; count++) {
+        advance(list, 1);
+        size_t name = token_length(*list);
+        advance(list, name);
+        if (name == 0 || list->len == 0 || list->ptr[0] != '=') {
+            return -1;
+        }
+        advance(list, 1);
+        size_t value = token_length(*list);
+        value = value > 0 ? value : quoted_length(*list);
+        if (value == 0) {
+            return -1;
+        }
+        advance(list, value);
+    }
+    return count;
+}
+
+/*
+ * A list of transfer codings (RFC 9112 section 6.1). Only its shape is judged here; the order of
+ * the codings counts over all the lines. Empty elements are passed over, as RFC 9110 section
+ * 5.6.1.2 demands of every list.
+ */
+static int read_transfer_encoding(cam_h1_fields *fields, cam_slice list) {
     fields->seen |= CAM__SEEN_TRANSFER;
-    cam_slice coding;
-    while (next_element(&value, &coding)) {
-        /* "chunked" has no parameters, and no coding with some is known to us either. */
-        if (coding.len == 0 ||
-            cam_char_span(coding.ptr, coding.len, CAM_CHAR_TOKEN) != coding.len) {
+    while (list.len > 0) {
+        if (list.ptr[0] == ',') {
+            advance(&list, 1);
+            continue;
+        }
+        cam_slice coding = {list.ptr, token_length(list)};
+        advance(&list, coding.len);
+        int parameters = take_parameters(&list);
+        if (coding.len == 0 || parameters < 0 || (list.len > 0 && list.ptr[0] != ',')) {
             return CAM_H1_E_TRANSFER_ENCODING;
         }
         if (fields->seen & CAM__SEEN_CHUNKED) {
             fields->seen |= CAM__SEEN_AFTER_CHUNKED;
         }
-        fields->seen |= EQUALS(coding, "chunked") ? CAM__SEEN_CHUNKED : CAM__SEEN_OTHER_CODING;
+        if (!EQUALS(coding, "chunked")) {
+            fields->seen |= CAM__SEEN_OTHER_CODING;
+        } else if (parameters > 0) {
+            return CAM_H1_E_TRANSFER_ENCODING; /* it has none: RFC 9112 section 7.1 */
+        } else {
+            fields->seen |= CAM__SEEN_CHUNKED;
+        }
     }
     return 0;
 }
@@ -108,6 +174,16 @@ static void read_connection(cam_h1_fields *fields, cam_slice value) {
             fields->seen |= CAM__SEEN_KEEP_ALIVE;
         } else if (EQUALS(option, "upgrade")) {
             fields->seen |= CAM__SEEN_CONNECTION_UPGRADE;
+        }
+    }
+}
+
+/* Expectations but this one are passed over (RFC 9110 section 10.1.1 says 417 MAY be sent). */
+static void read_expect(cam_h1_fields *fields, cam_slice value) {
+    cam_slice expectation;
+    while (next_element(&value, &expectation)) {
+        if (EQUALS(expectation, "100-continue")) {
+            fields->seen |= CAM__SEEN_EXPECT_CONTINUE;
         }
     }
 }
@@ -139,9 +215,7 @@ int cam__h1_read_field(cam_h1_header *header, cam_h1_fields *fields, const char 
         fields->seen |= CAM__SEEN_UPGRADE;
         return 0;
     case CAM_H1_NAME_EXPECT:
-        if (EQUALS(value, "100-continue")) {
-            fields->seen |= CAM__SEEN_EXPECT_CONTINUE;
-        }
+        read_expect(fields, value);
         return 0;
     default:
         return 0;

@@ -11,17 +11,17 @@ static bool slice_is(cam_slice slice, const char *text, size_t len) {
 }
 #define SLICE_IS(slice, literal) slice_is(slice, literal, sizeof(literal) - 1)
 
-/* HTTP-version, RFC 9112 section 2.3. An unknown minor version is refused as well: none will
- * ever be made, and guessing at one is what a second parser on the way may do differently. */
+/* HTTP-version, RFC 9112 section 2.3. A minor version above ours is read as ours (RFC 9110 section
+ * 2.5); of the major versions this is the first (section 15.6.6). */
 static int read_version(cam_h1_request *request, const char *text, size_t len) {
     if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !cam_char_is(text[5], CAM_CHAR_DIGIT) ||
         text[6] != '.' || !cam_char_is(text[7], CAM_CHAR_DIGIT)) {
         return CAM_H1_E_VERSION;
     }
-    if (text[5] != '1' || text[7] > '1') {
+    if (text[5] != '1') {
         return CAM_H1_E_VERSION_UNSUPPORTED;
     }
-    request->minor_version = (uint8_t)(text[7] - '0');
+    request->minor_version = text[7] != '0';
     return 0;
 }
 

@@ -174,13 +174,18 @@ static PyObject *header_name(const cam_asgi_constants *c, const cam_h1_header *h
     return name;
 }
 
-static PyObject *header_pair(const cam_asgi_constants *c, const cam_h1_header *header) {
+/* The host of an absolute-form takes the place of Host (RFC 9112 section 3.2.2). */
+static PyObject *header_pair(const cam_asgi_constants *c, const cam_h1_header *header,
+                             const cam_h1_request *request) {
     PyObject *pair = PyTuple_New(2);
     if (pair == NULL) {
         return NULL;
     }
     PyObject *name = header_name(c, header);
-    PyObject *value = PyBytes_FromStringAndSize(header->value.ptr, (Py_ssize_t)header->value.len);
+    bool ignored =
+        header->name_id == CAM_H1_NAME_HOST && request->target_form == CAM_H1_TARGET_ABSOLUTE;
+    cam_slice text = ignored ? request->host : header->value;
+    PyObject *value = PyBytes_FromStringAndSize(text.ptr, (Py_ssize_t)text.len);
     if (name == NULL || value == NULL) {
         Py_XDECREF(name);
         Py_XDECREF(value);
@@ -195,7 +200,7 @@ static PyObject *header_pair(const cam_asgi_constants *c, const cam_h1_header *h
 static PyObject *make_headers(const cam_asgi_constants *c, const cam_h1_request *request) {
     PyObject *headers = PyList_New((Py_ssize_t)request->header_count);
     for (size_t i = 0; headers != NULL && i < request->header_count; i++) {
-        PyObject *pair = header_pair(c, &request->headers[i]);
+        PyObject *pair = header_pair(c, &request->headers[i], request);
         if (pair == NULL) {
             Py_CLEAR(headers);
         } else {
@@ -235,7 +240,7 @@ static PyObject *headers_of(HttpProtocolObject *connection, const cam_h1_request
         return PyList_GetSlice(connection->memo_headers, 0, PY_SSIZE_T_MAX);
     }
     PyObject *headers = make_headers(&connection->state->asgi, request);
-    if (headers != NULL) {
+    if (headers != NULL && request->target_form != CAM_H1_TARGET_ABSOLUTE) {
         remember(connection, request, headers);
     }
     return headers;
