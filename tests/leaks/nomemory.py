@@ -309,9 +309,16 @@ def pipes(loop):
 
 @scenario
 def signals(loop):
-    # os.pipe2 itself loses both ends when it finds no memory for its answer.
-    made, real = [os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)], os.pipe2
-    os.pipe2 = lambda flags: made.pop()
+    # os.pipe2 itself loses both ends when it finds no memory for its answer; so this one has made
+    # them before, and to hand them out takes none (list.pop() would).
+    pair, real = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK), os.pipe2
+    handed = {"out": False}
+
+    def hand_out(flags):
+        handed["out"] = True
+        return pair
+
+    os.pipe2 = hand_out
     try:
         yield
         loop.add_signal_handler(signal.SIGUSR1, int)
@@ -322,7 +329,7 @@ def signals(loop):
             loop.remove_signal_handler(signal.SIGUSR1)
     finally:
         os.pipe2 = real
-        for pair in made:
+        if not handed["out"]:
             os.close(pair[0])
             os.close(pair[1])
 

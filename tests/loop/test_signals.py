@@ -141,6 +141,27 @@ def test_not_outside_the_main_thread(loop):
     assert len(errors) == 1
 
 
+def test_a_handler_stays_when_another_thread_cannot_replace_it(loop):
+    heard = []
+    errors = []
+    loop.add_signal_handler(signal.SIGUSR1, heard.append, 1)
+
+    def work():
+        try:
+            loop.add_signal_handler(signal.SIGUSR1, heard.append, 2)
+        except (ValueError, RuntimeError) as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    run(loop, asyncio.sleep(0.01))
+    assert len(errors) == 1
+    assert heard == [1]
+    assert loop.remove_signal_handler(signal.SIGUSR1)
+
+
 def test_interrupt_while_waiting_leaves_run_forever():
     status, out, err = run_script(
         """

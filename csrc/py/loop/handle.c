@@ -213,6 +213,10 @@ static inline PyObject *call_perform(Call *call) {
     if (PyContext_Exit(call->context) < 0) {
         Py_CLEAR(result);
     }
+    /* CPython loses the exception of a frame that it found no memory to show in a traceback. */
+    if (result == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_SystemError, "a callback failed without setting an exception");
+    }
     return result;
 }
 

@@ -53,17 +53,24 @@ class SignalPipe:
         # What came since the last read; the interpreter's own, as numbers can be lost to a full
         # pipe.
         self.noticed: set[int] = set()
-        self.reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pair = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self._capacity: int = fcntl.fcntl(self._writing, getattr(fcntl, "F_GETPIPE_SZ", 1032))
+            self.reading, self._writing = pair
+            self._capacity: int = fcntl.fcntl(pair[1], getattr(fcntl, "F_GETPIPE_SZ", 1032))
         except BaseException:
-            self.close()
+            os.close(pair[0])
+            os.close(pair[1])
             raise
 
     def install(self) -> None:
         """Have the interpreter write to it; ValueError outside the main thread."""
         global _installed
-        previous = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        try:
+            previous = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        except MemoryError:
+            # It may be in place already, and what was there before is lost.
+            signal.set_wakeup_fd(-1)
+            raise
         if previous != self._writing:
             self._previous = previous
         _installed = weakref.ref(self)
@@ -143,26 +150,27 @@ class SignalHandling(_PythonHalf):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         self._check_signal(sig)
         self._check_closed()
+        former = self._signal_handlers.get(sig)
         pipe = self._signal_pipe or SignalPipe()
         try:
             pipe.install()
-        except (ValueError, OSError) as error:
-            if pipe is not self._signal_pipe:
-                pipe.close()
-            raise RuntimeError(str(error)) from None
-        if self._signal_pipe is None:
-            self._signal_pipe = pipe
             self.add_reader(pipe.reading, self._read_signals)
-        self._signal_handlers[sig] = events.Handle(callback, args, self, None)
-        try:
+            self._signal_pipe = pipe
+            self._signal_handlers[sig] = events.Handle(callback, args, self, None)
             signal.signal(sig, pipe.notice)
             # SA_RESTART: fewer system calls of others are interrupted.
             signal.siginterrupt(sig, False)
-        except OSError as error:
-            del self._signal_handlers[sig]
-            self._leave_signals_if_unused()
-            if error.errno == errno.EINVAL:
+        except BaseException as error:
+            self._signal_handlers.pop(sig, None)
+            if former is not None:
+                self._signal_handlers[sig] = former
+            elif not self._signal_handlers:
+                self._signal_pipe = pipe
+                self._leave_signals_if_unused()
+            if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 raise RuntimeError(f"sig {sig} cannot be caught") from None
+            if isinstance(error, ValueError):
+                raise RuntimeError(str(error)) from None
             raise
 
     def remove_signal_handler(self, sig: int) -> bool:
