@@ -70,8 +70,9 @@ static bool take_quoted(cam_slice *text, cam_slice *content) {
     if (len == text->len) {
         return false;
     }
-    skip(text, len);
-    return take(text, '"') && characters > 0;
+    skip(text, len + 1);
+    skip_space(text);
+    return characters > 0;
 }
 
 /* Skips empty items: whether there is another one. */

@@ -3,25 +3,51 @@
 
 #include <string.h>
 
-/* How many bytes of ASCII a text begins with, at least: all of them, or up to seven too few. */
+#define HIGH_BITS 0x8080808080808080
+
+/* How many bytes of ASCII a text begins with: exactly, but that up to seven at its end may not be
+ * counted. */
 static size_t ascii_run(const uint8_t *text, size_t len) {
     size_t i = 0;
     uint64_t words[4];
     while (len - i >= sizeof(words)) {
         memcpy(words, text + i, sizeof(words));
-        if ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080) {
+        if ((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS) {
             break;
         }
         i += sizeof(words);
     }
     while (len - i >= sizeof(words[0])) {
         memcpy(words, text + i, sizeof(words[0]));
-        if (words[0] & 0x8080808080808080) {
-            break;
+        uint64_t high = words[0] & HIGH_BITS;
+        if (high != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return i + (size_t)__builtin_ctzll(high) / 8;
+#else
+            return i + (size_t)__builtin_clzll(high) / 8;
+#endif
         }
         i += sizeof(words[0]);
     }
     return i;
+}
+
+static bool is_continuation(uint8_t c) {
+    return (c & 0xc0) == 0x80;
+}
+
+/* The length of a character of two or three bytes that is whole and that no rule but the plainest
+ * concerns, which is nearly all of what there is; else 0. */
+static size_t plain_character(const uint8_t *text, size_t len) {
+    uint8_t c = text[0];
+    if (c >= 0xc2 && c <= 0xdf && len >= 2 && is_continuation(text[1])) {
+        return 2;
+    }
+    if (c >= 0xe1 && c <= 0xef && c != 0xed && len >= 3 && is_continuation(text[1]) &&
+        is_continuation(text[2])) {
+        return 3;
+    }
+    return 0;
 }
 
 /*
@@ -59,7 +85,7 @@ bool cam_utf8_feed(cam_utf8 *state, const char *text, size_t len) {
     if (state->failed) {
         return false;
     }
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len;) {
         uint8_t c = bytes[i];
         if (state->left > 0) {
             if (c < state->low || c > state->high) {
@@ -69,11 +95,16 @@ bool cam_utf8_feed(cam_utf8 *state, const char *text, size_t len) {
             state->left--;
             state->low = 0x80;
             state->high = 0xbf;
+            i++;
         } else if (c < 0x80) {
-            i += ascii_run(bytes + i + 1, len - i - 1);
-        } else if (!begin(state, c)) {
-            state->failed = true;
-            return false;
+            i += 1 + ascii_run(bytes + i + 1, len - i - 1);
+        } else {
+            size_t plain = plain_character(bytes + i, len - i);
+            if (plain == 0 && !begin(state, c)) {
+                state->failed = true;
+                return false;
+            }
+            i += plain > 0 ? plain : 1;
         }
     }
     return true;
