@@ -51,7 +51,8 @@ static int module_exec(PyObject *module) {
         cam_executor_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
         cam_tls_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
         cam_write_pipe_exec(module, state) < 0 || cam_process_pipe_exec(module, state) < 0 ||
-        cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0) {
+        cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0 ||
+        cam_http_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -63,7 +64,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     CAM_OBJECTS(X)
 #undef X
     int status = cam_tls_traverse(state, visit, arg);
-    return status ? status : cam_asgi_traverse(state, visit, arg);
+    status = status ? status : cam_asgi_traverse(state, visit, arg);
+    return status ? status : cam_http_traverse(state, visit, arg);
 }
 
 static void module_free(void *module) {
@@ -77,6 +79,7 @@ static void module_free(void *module) {
 #undef X
     cam_handle_free_stock(state);
     cam_asgi_free(state);
+    cam_http_free(state);
     cam_tls_free(state);
 }
 

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.peers import cpython, stage
+from tests.peers import cpython, httptools, stage
 from tests.peers.outcomes import WHOLE, Outcomes
 
 JOBS = 4
@@ -41,6 +41,7 @@ SUITES |= {
     suite.name: suite
     for suite in (
         Suite("uvloop", "uvloop", compared=False, distribution="uvloop"),
+        Suite("httptools", "httptools", compared=False, distribution="httptools"),
         Suite("asyncpg", "asyncpg", distribution="asyncpg", jobs=1),
         Suite("aiosqlite", "aiosqlite", distribution="aiosqlite", tests="aiosqlite/tests"),
         Suite(
@@ -68,6 +69,8 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
                 (directory / file).symlink_to(source / file)
     if suite.name in DISGUISED:
         stage.disguise(directory, loop)
+    if suite.name == "httptools":
+        httptools.disguise(directory)
     if loop == "camshaft" and suite.name not in cpython.MIXINS and suite.name != "uvloop":
         stage.inject(directory)
     if suite.pytest is not None:

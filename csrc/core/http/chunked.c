@@ -259,6 +259,52 @@ static bool in_extension(int state) {
     return state >= EXTENSION_SPACE && state <= EXTENSION_QUOTED_END;
 }
 
+/* The byte that a lenient decoder takes to stand before c, where one is missing; else 0. */
+static char missing(const cam_chunked *decoder, char c) {
+    unsigned options = decoder->options;
+    bool data_end = (options & CAM_CHUNKED_LENIENT_DATA_END) != 0;
+    bool line_feed = c == '\n' && (options & CAM_CHUNKED_LENIENT_CR);
+    switch ((enum state)decoder->state) {
+    case SIZE:
+    case EXTENSION_SPACE:
+    case EXTENSION_NAME:
+    case EXTENSION_NAME_SPACE:
+    case EXTENSION_TOKEN:
+    case EXTENSION_QUOTED_END:
+        return line_feed ? '\r' : 0;
+    case DATA_CR:
+        return line_feed || (data_end && c != '\r') ? '\r' : 0;
+    case SIZE_LF:
+        return c != '\n' && options & CAM_CHUNKED_LENIENT_LF ? '\n' : 0;
+    case DATA_LF:
+        return c != '\n' && (data_end || options & CAM_CHUNKED_LENIENT_LF) ? '\n' : 0;
+    default:
+        return 0;
+    }
+}
+
+/* step() under options; *used becomes 0 when the byte is still to be looked at. */
+static int optional_step(cam_chunked *decoder, char c, size_t *used) {
+    char inserted = missing(decoder, c);
+    if (inserted) {
+        *used = 0;
+        c = inserted;
+    }
+    if (decoder->state == EXTENSION_SPACE && c == '\r' &&
+        decoder->options & CAM_CHUNKED_LENIENT_SIZE_END) {
+        return SIZE_LF;
+    }
+    return step(decoder, c);
+}
+
+/* What to tell a caller that wants to know of each chunk, on the way from a state to the next. */
+static int boundary(enum state from, int to) {
+    if (from == SIZE_LF && to != SIZE_LF) {
+        return CAM_CHUNKED_SIZE;
+    }
+    return from == DATA_LF && to == SIZE_START ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
+}
+
 int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t *consumed,
                        cam_slice *data) {
     *consumed = 0;
@@ -280,7 +326,9 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
             *consumed = i + run;
             return CAM_CHUNKED_DATA;
         }
-        int next = step(decoder, buf[i]);
+        size_t used = 1;
+        enum state from = (enum state)decoder->state;
+        int next = decoder->options ? optional_step(decoder, buf[i], &used) : step(decoder, buf[i]);
         if (next >= 0 && in_extension(next)) {
             if (decoder->extension_room == 0) {
                 next = CAM_H1_E_CHUNK_EXTENSION_LENGTH;
@@ -295,7 +343,10 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
             return next;
         }
         decoder->state = (uint8_t)next;
-        *consumed = ++i;
+        *consumed = i += used;
+        if (decoder->options & CAM_CHUNKED_STEPS && boundary(from, next) != CAM_CHUNKED_MORE) {
+            return boundary(from, next);
+        }
     }
     return decoder->state == DONE ? CAM_CHUNKED_DONE : CAM_CHUNKED_MORE;
 }

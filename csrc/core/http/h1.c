@@ -23,8 +23,7 @@ const cam_h1_limits cam_h1_default_limits = {
 
 #define ONES 0x0101010101010101U
 
-/* The first control character but HTAB in buf[from .. to), or to. Every line end is one. */
-static size_t find_control(const char *buf, size_t from, size_t to) {
+size_t cam__h1_find_control(const char *buf, size_t from, size_t to) {
     size_t i = from;
     for (; to - i >= 8; i += 8) {
         /* Eight bytes at a time: subtracting carries into the top bit of a byte that is too
@@ -72,7 +71,7 @@ static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
     /* A caller that breaks its word, with fewer bytes or other limits than before, gets a wrong
      * answer but no read outside its buffer. */
     size_t stop = min_size(len, bound);
-    size_t at = find_control(buf, min_size(scan->offset, stop), stop);
+    size_t at = cam__h1_find_control(buf, min_size(scan->offset, stop), stop);
     scan->offset = at;
     if (at == line_end) {
         return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : too_long(buf, scan->line, line_end);
@@ -95,8 +94,7 @@ static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
     return 1;
 }
 
-/* What the transfer codings come to (RFC 9112 sections 6.1 and 6.3). 0 or an error. */
-static int judge_transfer(uint32_t seen, int minor_version) {
+int cam__h1_judge_transfer(uint32_t seen, int minor_version) {
     if (minor_version == 0) {
         return CAM_H1_E_TRANSFER_VERSION;
     }
@@ -123,7 +121,7 @@ static int conclude(cam_h1_request *request) {
         return CAM_H1_E_CONTENT_LENGTH_REPEATED;
     }
     if (seen & CAM__SEEN_TRANSFER) {
-        int error = judge_transfer(seen, request->minor_version);
+        int error = cam__h1_judge_transfer(seen, request->minor_version);
         if (error < 0) {
             return error;
         }

@@ -45,7 +45,11 @@
     X(CHUNK_DATA, 400, "the data of a chunk do not end where its size says")                       \
     X(TRAILER, 400, "the trailer section is malformed")                                            \
     X(TRAILER_FIELD, 400, "the trailer section holds a field that frames or routes a request")     \
-    X(TRAILER_LENGTH, 431, "the trailer section is too long")
+    X(TRAILER_LENGTH, 431, "the trailer section is too long")                                      \
+    X(METHOD_UNKNOWN, 501, "the method is not a known one")                                        \
+    X(STATUS_LINE, 400, "the status line does not begin with 'HTTP/'")                             \
+    X(STATUS, 400, "the status is not three digits, from 100 on, and a space")                     \
+    X(AFTER_CLOSE, 400, "there are data after the last message of the connection")
 
 enum {
 #define CAM_H1_ORDINAL(name, status, text) CAM_H1_ORDINAL_##name,

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Scenarios of camshaft.http's parsers: messages of every shape, errors, callbacks that fail."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import camshaft.http as http
+from tests.leaks.scenario import Table, plain
+
+SCENARIOS: Table = {}
+
+REQUESTS = (
+    b"GET http://a/path?q HTTP/1.1\r\nHost: a\r\nX-Own: value\r\nAccept: */*\r\n\r\n"
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5;a=b\r\nhello\r\n0\r\nTrailer-Own: c\r\nCookie: d\r\n\r\n"
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nrest"
+)
+RESPONSES = (
+    b"HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nX-Folded: a\r\n  b\r\n\r\nab"
+    b"HTTP/1.1 200 Fine\r\nServer: x\r\n\r\nabc"
+)
+
+
+class Protocol:
+    """Takes everything; raises where it is told to."""
+
+    def __init__(self, kind: Callable[..., Any], failing: str | None = None) -> None:
+        self.failing = failing
+        self.parser = kind(self)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: bytes) -> None:
+            if name == self.failing:
+                raise ZeroDivisionError
+
+        return call
+
+
+def feed(protocol: Protocol, data: bytes, step: int) -> None:
+    for at in range(0, len(data), step):
+        with contextlib.suppress(http.HttpParserError, http.HttpParserUpgrade):
+            protocol.parser.feed_data(data[at : at + step])
+
+
+@plain(SCENARIOS)
+def requests_whole_and_in_pieces(loop: Any) -> None:
+    for step in (1, 7, 1000):
+        feed(Protocol(http.HttpRequestParser), REQUESTS, step)
+
+
+@plain(SCENARIOS)
+def responses_whole_and_in_pieces(loop: Any) -> None:
+    for step in (1, 7, 1000):
+        protocol = Protocol(http.HttpResponseParser)
+        protocol.parser.set_dangerous_leniencies(lenient_headers=True)
+        feed(protocol, RESPONSES, step)
+
+
+@plain(SCENARIOS)
+def callbacks_that_raise(loop: Any) -> None:
+    for name in ("message_begin", "url", "header", "headers_complete", "body", "chunk_header",
+                 "chunk_complete", "message_complete"):  # fmt: skip
+        feed(Protocol(http.HttpRequestParser, f"on_{name}"), REQUESTS, 1000)
+
+
+@plain(SCENARIOS)
+def what_is_not_http(loop: Any) -> None:
+    for data in (b"?", b"GET / HTTP/1.1\r\n\r\n", REQUESTS[:70] + b"\n", b"GET /" + b"a" * 20_000):
+        for step in (50, 50_000):
+            feed(Protocol(http.HttpRequestParser), data, step)
+
+
+@plain(SCENARIOS)
+def initialized_again(loop: Any) -> None:
+    protocol = Protocol(http.HttpRequestParser)
+    for _ in range(3):
+        protocol.parser.feed_data(REQUESTS[:70])
+        protocol.parser.__init__(protocol)
+
+
+@plain(SCENARIOS)
+def urls(loop: Any) -> None:
+    url = http.parse_url(b"http://user@host:80/path?query#fragment")
+    repr((url, url.schema, url.port, url.path))
+    for wrong in (b" ", b"/" * 70_000):
+        with contextlib.suppress(http.HttpParserInvalidURLError):
+            http.parse_url(wrong)
