@@ -75,9 +75,9 @@ def _measure(
     return Growth(*growth, runs=repetitions)
 
 
-def measure(run: Callable[[], None]) -> Growth:
+def measure(run: Callable[[], None], warm_up: int = WARM_UP) -> Growth:
     """The growth of the most favourable of up to ATTEMPTS measurements."""
-    growth = _measure(run, REPETITIONS)
+    growth = _measure(run, REPETITIONS, warm_up)
     for _ in range(ATTEMPTS - 1):
         if not growth:
             break
