@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Fuzzing: libFuzzer targets (run), and other parsers for comparison (differential)."""
