@@ -39,4 +39,7 @@ int CamStream_ResumeReading(PyObject *stream);
 /* Bytes queued and not yet given to the kernel. */
 Py_ssize_t CamStream_WriteBufferSize(PyObject *stream);
 
+/* The descriptor, to ask the kernel about; -1 once it is closed. */
+int CamStream_Descriptor(PyObject *stream);
+
 #endif

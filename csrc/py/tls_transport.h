@@ -32,4 +32,7 @@ int CamTls_ResumeReading(PyObject *transport);
 /* Bytes queued and not yet given to the kernel, encrypted or not; -1 with an exception. */
 Py_ssize_t CamTls_WriteBufferSize(PyObject *transport);
 
+/* The descriptor below, to ask the kernel about; -1 when there is none that is ours. */
+int CamTls_Descriptor(PyObject *transport);
+
 #endif

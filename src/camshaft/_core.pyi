@@ -482,6 +482,10 @@ class HttpServerOptions(TypedDict, total=False):
     date_header: bool
     keep_alive: float | None
     head_timeout: float | None
+    body_timeout: float | None
+    write_timeout: float | None
+    body_rate: int | None
+    write_rate: int | None
     metrics: bool
 
 # csrc/py/asgi/metrics.c

@@ -4,81 +4,7 @@
 #include "compat.h"
 #include "asgi/cycle.h"
 #include "asgi/response.h"
-
-/* Nanoseconds: how long a peer that we have nothing more to say to may be silent, and how long it
- * may go on sending, before the connection is dropped. */
-static const int64_t LINGER_SILENCE = 2000000000;
-static const int64_t LINGER_LIMIT = 30000000000;
-
-/* ---- time limits ---- */
-
-int CamHttpProtocol_Time(HttpProtocolObject *self, cam_timing timing) {
-    if (self->timing == timing) {
-        return 0;
-    }
-    self->timing = timing;
-    int64_t limit = self->server->options.keep_alive;
-    switch (timing) {
-    case CAM_TIMING_NONE:
-        return 0;
-    case CAM_TIMING_NEW:
-    case CAM_TIMING_HEAD:
-        limit = self->server->options.head_timeout;
-        break;
-    case CAM_TIMING_LINGER:
-        limit = LINGER_SILENCE;
-        self->linger_end = CamServer_Now() + LINGER_LIMIT;
-        break;
-    case CAM_TIMING_IDLE:
-    case CAM_TIMING_DRAIN:
-        break;
-    }
-    self->deadline = CamServer_Now() + limit;
-    return CamServer_PlanSweep(self->server, limit);
-}
-
-int CamHttpProtocol_Expire(HttpProtocolObject *self) {
-    cam_timing timing = (cam_timing)self->timing;
-    self->timing = CAM_TIMING_NONE;
-    switch (timing) {
-    case CAM_TIMING_HEAD:
-        return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
-    case CAM_TIMING_LINGER: {
-        int unsent = CamTransport_HasUnsent(self->state, self->transport);
-        if (unsent > 0) {
-            /* The peer reads slowly what it has asked for, and that has no time limit. */
-            return CamHttpProtocol_Time(self, CAM_TIMING_LINGER);
-        }
-        return unsent < 0 ? -1 : CamTransport_Abort(self->state, self->transport);
-    }
-    case CAM_TIMING_NONE:
-        return 0;
-    case CAM_TIMING_NEW:
-    case CAM_TIMING_IDLE:
-    case CAM_TIMING_DRAIN:
-        break;
-    }
-    self->phase = CAM_PHASE_CLOSED;
-    return CamTransport_Close(self->state, self->transport);
-}
-
-/* Starts the time limit that fits what the connection is doing. */
-static int settle(HttpProtocolObject *self) {
-    if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
-        return 0;
-    }
-    cam_timing timing = self->served ? CAM_TIMING_IDLE : CAM_TIMING_NEW;
-    if (self->cycle != NULL || self->resume_planned) {
-        timing = CAM_TIMING_NONE;
-    } else if (self->phase != CAM_PHASE_HEAD) {
-        timing = CAM_TIMING_DRAIN;
-    } else if (self->writing_paused) {
-        timing = CAM_TIMING_NONE; /* the peer is still busy with the last answer */
-    } else if (self->input.len > 0) {
-        timing = CAM_TIMING_HEAD;
-    }
-    return CamHttpProtocol_Time(self, timing);
-}
+#include "asgi/timing.h"
 
 /* ---- flow of input ---- */
 
@@ -92,8 +18,10 @@ int CamHttpProtocol_Balance(HttpProtocolObject *self) {
         return 0;
     }
     self->reading_paused = pause;
-    return pause ? CamTransport_PauseReading(self->state, self->transport)
-                 : CamTransport_ResumeReading(self->state, self->transport);
+    int result = pause ? CamTransport_PauseReading(self->state, self->transport)
+                       : CamTransport_ResumeReading(self->state, self->transport);
+    /* Of a peer that is not read from nothing can be asked. */
+    return result < 0 || self->feeding ? result : CamTiming_Settle(self);
 }
 
 static int plan_resume(HttpProtocolObject *self) {
@@ -146,7 +74,7 @@ int CamHttpProtocol_Linger(HttpProtocolObject *self) {
     if (CamHttpProtocol_Balance(self) < 0) {
         return -1;
     }
-    return CamHttpProtocol_Time(self, CAM_TIMING_LINGER);
+    return CamTiming_Set(self, CAM_TIMING_LINGER);
 }
 
 int CamHttpProtocol_Refuse(HttpProtocolObject *self, int status, const char *reason) {
@@ -200,7 +128,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
     } else if (self->eof) {
         return CamTransport_Close(self->state, self->transport);
     }
-    return CamHttpProtocol_Balance(self) < 0 ? -1 : settle(self);
+    return CamHttpProtocol_Balance(self) < 0 ? -1 : CamTiming_Settle(self);
 }
 
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
@@ -214,9 +142,7 @@ static int connection_made(PyObject *op, PyObject *transport) {
     PyObject *former = self->transport.object;
     self->transport = CamTransport_Of(self->state, Py_NewRef(transport));
     Py_XDECREF(former);
-    if (!self->listed) {
-        CamServer_AddConnection(self->server, self);
-    }
+    CamSweep_Add(self->server, self);
     if (self->transport.kind != CAM_TRANSPORT_STREAM) {
         PyObject *ssl =
             CamTransport_ExtraInfo(self->state, self->transport, self->state->asgi.str_sslcontext);
@@ -230,27 +156,19 @@ static int connection_made(PyObject *op, PyObject *transport) {
         self->phase = CAM_PHASE_CLOSED;
         return CamTransport_Close(self->state, self->transport);
     }
-    return settle(self);
-}
-
-/* Bytes that nobody wants any more: a peer that is still at it has not read our answer yet. */
-static void ignore_bytes(HttpProtocolObject *self) {
-    if (self->timing == CAM_TIMING_LINGER) {
-        int64_t deadline = CamServer_Now() + LINGER_SILENCE;
-        self->deadline = deadline < self->linger_end ? deadline : self->linger_end;
-    }
+    return CamTiming_Settle(self);
 }
 
 static int data_received(PyObject *op, char *data, Py_ssize_t size) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
+    CamTiming_Received(self, (size_t)size);
     if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
-        ignore_bytes(self);
         return 0;
     }
     Py_INCREF(self);
     int result = CamInput_Receive(self, data, (size_t)size);
     if (result == 0) {
-        result = settle(self);
+        result = CamTiming_Settle(self);
     }
     Py_DECREF(self);
     return result;
@@ -280,8 +198,7 @@ static int connection_lost(PyObject *op, PyObject *reason) {
     self->phase = CAM_PHASE_CLOSED;
     self->timing = CAM_TIMING_NONE;
     self->writing_paused = false;
-    CamServer_RemoveConnection(self->server, self);
-    CamServer_ForgetSweep(self->server);
+    CamSweep_Remove(self->server, self);
     CamHttpProtocol_DropCycle(self);
     if (!self->feeding) {
         cam_buffer_free(&self->input);
@@ -293,13 +210,17 @@ static int connection_lost(PyObject *op, PyObject *reason) {
 }
 
 static int pause_writing(PyObject *op) {
-    ((HttpProtocolObject *)op)->writing_paused = true;
-    return 0;
+    HttpProtocolObject *self = (HttpProtocolObject *)op;
+    self->writing_paused = true;
+    return CamTiming_Settle(self);
 }
 
 static int resume_writing(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     self->writing_paused = false;
+    if (CamTiming_Set(self, CAM_TIMING_NONE) < 0) {
+        return -1;
+    }
     if (self->cycle != NULL) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
         CamRun_Wake((RunObject *)cycle);
@@ -309,7 +230,7 @@ static int resume_writing(PyObject *op) {
         self->phase != CAM_PHASE_CLOSED && plan_resume(self) < 0) {
         return -1;
     }
-    return settle(self);
+    return CamTiming_Settle(self);
 }
 
 static const CamProtocolTable table = {
@@ -341,6 +262,7 @@ static PyObject *method_data_received(PyObject *op, PyObject *data) {
         return NULL;
     }
     int result = 0;
+    CamTiming_Received(self, (size_t)view.len);
     if (self->transport.object != NULL && self->phase != CAM_PHASE_CLOSED && view.len > 0) {
         /* Parsing may write into the bytes, and these are somebody else's. */
         Py_INCREF(self);
@@ -349,11 +271,9 @@ static PyObject *method_data_received(PyObject *op, PyObject *data) {
             result = CamInput_Resume(self);
         }
         if (result == 0) {
-            result = settle(self);
+            result = CamTiming_Settle(self);
         }
         Py_DECREF(self);
-    } else {
-        ignore_bytes(self);
     }
     PyBuffer_Release(&view);
     return none_or_error(result);
@@ -390,7 +310,7 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
         result = CamTransport_Close(self->state, self->transport);
     }
     if (result == 0) {
-        result = settle(self);
+        result = CamTiming_Settle(self);
     }
     if (result < 0) {
         /* As a transport does with what data_received() raises. */
@@ -456,7 +376,6 @@ static void protocol_dealloc(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    CamServer_RemoveConnection(self->server, self);
     (void)protocol_clear(op);
     Py_CLEAR(self->client_address);
     cam_buffer_free(&self->input);

@@ -43,6 +43,8 @@ typedef enum cam_timing {
     CAM_TIMING_NONE,
     CAM_TIMING_NEW,    /* the first byte */
     CAM_TIMING_HEAD,   /* the rest of a head */
+    CAM_TIMING_BODY,   /* more of a body that the application may want */
+    CAM_TIMING_WRITE,  /* that the peer reads */
     CAM_TIMING_IDLE,   /* the next request */
     CAM_TIMING_DRAIN,  /* the rest of a body that nobody reads */
     CAM_TIMING_LINGER, /* the peer's end of the connection, after ours */
@@ -52,7 +54,7 @@ typedef struct HttpProtocolObject {
     CamProtocolObject base;
     cam_state *state;
     HttpServerObject *server;        /* strong */
-    struct HttpProtocolObject *next; /* in server->connections */
+    struct HttpProtocolObject *next; /* in a slot of server->sweep */
     struct HttpProtocolObject *previous;
     cam_transport transport;
     PyObject *scope_template;  /* dict or NULL until the first request */
@@ -71,11 +73,15 @@ typedef struct HttpProtocolObject {
     size_t memo_capacity;
     PyObject *memo_headers; /* list or NULL: what was made of memo.block */
 
-    int64_t deadline;   /* CamServer_Now(), unless timing is CAM_TIMING_NONE */
-    int64_t linger_end; /* the last deadline there can be, in CAM_TIMING_LINGER */
-    uint8_t timing;     /* cam_timing */
-    uint8_t phase;      /* cam_phase */
-    bool listed;
+    int64_t deadline; /* CamServer_Now(), unless timing is CAM_TIMING_NONE */
+    union {
+        int64_t linger_end;    /* the last deadline there can be, in CAM_TIMING_LINGER */
+        size_t unacknowledged; /* bytes the peer had to read at the last look, in _WRITE; 0: none */
+    };
+    uint8_t timing; /* cam_timing */
+    uint8_t phase;  /* cam_phase */
+    uint8_t slot;   /* of server->sweep, if listed */
+    bool listed;    /* in server->sweep */
     bool secure;
     bool served;         /* a request has been begun */
     bool feeding;        /* input.c is at work, and will see what changes */
@@ -112,12 +118,6 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self);
 
 /* Pauses or resumes reading as the bytes held demand. */
 int CamHttpProtocol_Balance(HttpProtocolObject *self);
-
-/* Starts the time limit of what the connection is now waiting for. */
-int CamHttpProtocol_Time(HttpProtocolObject *self, cam_timing timing);
-
-/* Deals with a deadline that has passed. Runs user code. */
-int CamHttpProtocol_Expire(HttpProtocolObject *self);
 
 /* Nothing has been asked of us that is not answered. */
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self);

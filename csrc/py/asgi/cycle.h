@@ -32,6 +32,7 @@ typedef struct CycleObject {
     uint64_t length_left; /* of the answer, if has_length */
     uint64_t length_sent; /* of this body event */
     int64_t began;        /* CamMetrics_Now(), when the server counts */
+    int64_t slowness;     /* nanoseconds of its peer's credit that are used up: timing.h */
     int status;
     uint8_t answer; /* cam_answer */
     bool minor_version;

@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
+#include "asgi/timing.h"
 
 enum { HEADER_CAPACITY = 128 };
 
@@ -44,7 +45,7 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         return 0;
     }
     self->cycle = (CycleObject *)Py_NewRef(cycle);
-    int result = CamHttpProtocol_Time(self, CAM_TIMING_NONE);
+    int result = CamTiming_Set(self, CAM_TIMING_NONE);
     if (result == 0) {
         result = CamRun_Start((RunObject *)cycle);
     }

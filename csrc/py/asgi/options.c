@@ -9,6 +9,7 @@ typedef enum option_kind {
     OPTION_FLAG,    /* bool */
     OPTION_SECONDS, /* int64_t of nanoseconds from a number of seconds, None is for ever */
     OPTION_COUNT,   /* size_t from an int of at least 0, None is no limit: SIZE_MAX */
+    OPTION_RATE,    /* size_t from an int of at least 0, None is 0 */
 } option_kind;
 
 typedef struct option {
@@ -26,6 +27,10 @@ static const option table[] = {
     {"date_header", OPTION_FLAG, FIELD(date_header), 1},
     {"keep_alive", OPTION_SECONDS, FIELD(keep_alive), 5},
     {"head_timeout", OPTION_SECONDS, FIELD(head_timeout), 30},
+    {"body_timeout", OPTION_SECONDS, FIELD(body_timeout), 60},
+    {"write_timeout", OPTION_SECONDS, FIELD(write_timeout), 60},
+    {"body_rate", OPTION_RATE, FIELD(body_rate), 240},
+    {"write_rate", OPTION_RATE, FIELD(write_rate), 240},
     {"metrics", OPTION_FLAG, FIELD(metrics), 0},
 };
 
@@ -45,6 +50,9 @@ static void set_default(cam_server_options *options, const option *option) {
         break;
     case OPTION_COUNT:
         *(size_t *)field = limited ? (size_t)option->otherwise : SIZE_MAX;
+        break;
+    case OPTION_RATE:
+        *(size_t *)field = limited ? (size_t)option->otherwise : 0;
         break;
     }
 }
@@ -68,7 +76,7 @@ static int set_seconds(int64_t *field, const option *option, PyObject *value) {
 
 static int set_count(size_t *field, const option *option, PyObject *value) {
     if (value == Py_None) {
-        *field = SIZE_MAX;
+        *field = option->kind == OPTION_RATE ? 0 : SIZE_MAX;
         return 0;
     }
     /* Clipped, not refused, above: more than fits in memory is no limit. */
@@ -95,6 +103,7 @@ static int set(cam_server_options *options, const option *option, PyObject *valu
     case OPTION_SECONDS:
         return set_seconds((int64_t *)field, option, value);
     case OPTION_COUNT:
+    case OPTION_RATE:
         return set_count((size_t *)field, option, value);
     }
     return -1;

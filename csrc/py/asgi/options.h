@@ -19,11 +19,15 @@
 
 /* Times in nanoseconds. */
 typedef struct cam_server_options {
-    bool server_header;   /* a Server line of our own, unless the application has one */
-    bool date_header;     /* the same for Date */
-    int64_t keep_alive;   /* that a connection may be idle between two requests */
-    int64_t head_timeout; /* that a head may take to arrive, from its first byte */
-    bool metrics;         /* count for HttpServer.metrics() */
+    bool server_header;    /* a Server line of our own, unless the application has one */
+    bool date_header;      /* the same for Date */
+    int64_t keep_alive;    /* that a connection may be idle between two requests */
+    int64_t head_timeout;  /* that a head may take to arrive, from its first byte */
+    int64_t body_timeout;  /* that a peer may be silent in the middle of a body */
+    int64_t write_timeout; /* that a peer may read nothing of an answer */
+    size_t body_rate;      /* least bytes a second of a body; 0: none */
+    size_t write_rate;     /* the same of an answer */
+    bool metrics;          /* count for HttpServer.metrics() */
 } cam_server_options;
 
 /*

@@ -3,6 +3,7 @@
 #include "asgi/cycle.h"
 
 #include "compat.h"
+#include "asgi/timing.h"
 
 enum { BODY_MIN = 1024 };
 
@@ -82,6 +83,9 @@ int CamCycle_Receive(RunObject *run, PyObject **event) {
             return -1;
         }
         connection = self->connection;
+        if (connection != NULL && CamTiming_Settle(connection) < 0) { /* it may send now */
+            return -1;
+        }
     }
     if (connection != NULL && (self->body_len > 0 || (!self->more_body && !self->body_told))) {
         bool more_body = self->more_body;

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include "asgi/run.h"
+#include "asgi/timing.h"
 #include "http/chars.h"
 
 static const int64_t SECOND = 1000000000;
@@ -53,38 +54,7 @@ void CamServer_Log(HttpServerObject *server, PyObject *method, const char *messa
     Py_DECREF(logger);
 }
 
-/* ---- connections and running requests ---- */
-
-void CamServer_AddConnection(HttpServerObject *server, HttpProtocolObject *connection) {
-    connection->previous = NULL;
-    connection->next = server->connections;
-    if (server->connections != NULL) {
-        server->connections->previous = connection;
-    }
-    server->connections = connection;
-    server->connection_count++;
-    if (server->metrics != NULL) {
-        server->metrics->connections++;
-    }
-    connection->listed = true;
-}
-
-void CamServer_RemoveConnection(HttpServerObject *server, HttpProtocolObject *connection) {
-    if (!connection->listed) {
-        return;
-    }
-    if (connection->next != NULL) {
-        connection->next->previous = connection->previous;
-    }
-    if (connection->previous != NULL) {
-        connection->previous->next = connection->next;
-    } else {
-        server->connections = connection->next;
-    }
-    connection->next = connection->previous = NULL;
-    connection->listed = false;
-    server->connection_count--;
-}
+/* ---- running requests ---- */
 
 void CamServer_AddRun(HttpServerObject *server, RunObject *run) {
     run->previous = NULL;
@@ -114,101 +84,10 @@ void CamServer_RemoveRun(HttpServerObject *server, RunObject *run) {
     server->running_count--;
 }
 
-/* A list of the connections, so that they can be closed while they leave the server. */
-static PyObject *list_connections(HttpServerObject *server) {
-    PyObject *list = PyList_New(0);
-    for (HttpProtocolObject *connection = server->connections; list && connection;
-         connection = connection->next) {
-        if (PyList_Append(list, (PyObject *)connection) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-/* ---- time limits ---- */
-
-int CamServer_PlanSweep(HttpServerObject *server, int64_t delay) {
-    if (server->sweep_handle != NULL) {
-        return 0;
-    }
-    const int64_t least = SECOND / 100;
-    delay = delay > SECOND ? SECOND : delay < least ? least : delay;
-    cam_state *state = server->state;
-    PyObject *seconds = PyFloat_FromDouble((double)delay / 1e9);
-    PyObject *sweep = PyObject_GetAttr((PyObject *)server, state->asgi.str_sweep);
-    PyObject *handle = NULL;
-    if (seconds != NULL && sweep != NULL) {
-        PyObject *stack[3] = {server->loop, seconds, sweep};
-        handle = PyObject_VectorcallMethod(state->asgi.str_call_later, stack,
-                                           3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
-    Py_XDECREF(seconds);
-    Py_XDECREF(sweep);
-    if (handle == NULL) {
-        return -1;
-    }
-    Py_XSETREF(server->sweep_handle, handle);
-    if (server->metrics != NULL) {
-        server->sweep_due = CamMetrics_Now() + delay;
-    }
-    return 0;
-}
-
-static void cancel_sweep(HttpServerObject *server) {
-    PyObject *handle = server->sweep_handle;
-    if (handle == NULL) {
-        return;
-    }
-    server->sweep_handle = NULL;
-    PyObject *none = PyObject_CallMethodNoArgs(handle, server->state->asgi.str_cancel);
-    if (none == NULL) {
-        PyErr_WriteUnraisable(handle);
-    }
-    Py_XDECREF(none);
-    Py_DECREF(handle);
-}
-
-void CamServer_ForgetSweep(HttpServerObject *server) {
-    if (server->connection_count == 0) {
-        cancel_sweep(server);
-    }
-}
-
 PyDoc_STRVAR(sweep_doc, "_sweep($self, /)\n--\n\nClose the connections whose time is over.");
 
 static PyObject *server_sweep(PyObject *op, PyObject *Py_UNUSED(ignored)) {
-    HttpServerObject *server = (HttpServerObject *)op;
-    Py_CLEAR(server->sweep_handle);
-    if (server->metrics != NULL) {
-        CamMetrics_Late(server->metrics, server->sweep_due);
-    }
-    PyObject *expired = PyList_New(0);
-    if (expired == NULL) {
-        return NULL;
-    }
-    int64_t now = CamServer_Now();
-    int64_t next = INT64_MAX;
-    for (HttpProtocolObject *connection = server->connections; connection;
-         connection = connection->next) {
-        if (connection->timing == CAM_TIMING_NONE) {
-            continue;
-        }
-        if (connection->deadline > now) {
-            next = connection->deadline < next ? connection->deadline : next;
-        } else if (PyList_Append(expired, (PyObject *)connection) < 0) {
-            Py_DECREF(expired);
-            return NULL;
-        }
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(expired); i++) {
-        HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(expired, i);
-        if (CamHttpProtocol_Expire(connection) < 0) {
-            PyErr_WriteUnraisable((PyObject *)connection);
-        }
-    }
-    Py_DECREF(expired);
-    if (next != INT64_MAX && CamServer_PlanSweep(server, next - now) < 0) {
+    if (CamSweep_Run((HttpServerObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -224,7 +103,7 @@ PyDoc_STRVAR(shutdown_doc,
 static PyObject *server_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
     server->shutting_down = true;
-    PyObject *list = list_connections(server);
+    PyObject *list = CamSweep_List(&server->sweep);
     if (list == NULL) {
         return NULL;
     }
@@ -243,7 +122,7 @@ PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\nDrop all connections, whatever t
 
 static PyObject *server_abort(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
-    PyObject *list = list_connections(server);
+    PyObject *list = CamSweep_List(&server->sweep);
     if (list == NULL) {
         return NULL;
     }
@@ -477,6 +356,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    CamSweep_Init(&self->sweep, CamTiming_Shortest(&options));
     self->date_second = -1;
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
@@ -502,15 +382,14 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->access_log);
     Py_VISIT(self->tls_info);
     Py_VISIT(self->logger);
-    Py_VISIT(self->sweep_handle);
-    return 0;
+    return CamSweep_Traverse(&self->sweep, visit, arg);
 }
 
 /* Breaks the cycles that go through the application and the loop; the rest, which a connection
  * that is still being torn down may use, goes in dealloc. */
 static int server_clear(PyObject *op) {
     HttpServerObject *self = (HttpServerObject *)op;
-    Py_CLEAR(self->sweep_handle);
+    CamSweep_Clear(self);
     Py_CLEAR(self->access_log);
     Py_CLEAR(self->tls_info);
     return 0;
@@ -537,7 +416,7 @@ static void server_dealloc(PyObject *op) {
 }
 
 static PyObject *get_connections(PyObject *op, void *Py_UNUSED(closure)) {
-    return PyLong_FromSsize_t(((HttpServerObject *)op)->connection_count);
+    return PyLong_FromSsize_t(((HttpServerObject *)op)->sweep.count);
 }
 
 static PyObject *get_tasks(PyObject *op, void *Py_UNUSED(closure)) {

@@ -3,14 +3,15 @@
  * `_core.HttpServer`: an application with its options, and all the connections that serve it.
  *
  * Calling it gives the protocol of a new connection (csrc/py/asgi/connection.h). It belongs to the
- * loop's thread. Connections and running requests are linked into it without being owned: a
- * connection is owned by its transport, a request by its task.
+ * loop's thread. It holds its open connections (sweep.h); running requests are linked into it
+ * without being owned: a request is owned by its task.
  */
 #ifndef CAM_ASGI_SERVER_H
 #define CAM_ASGI_SERVER_H
 
 #include "asgi/metrics.h"
 #include "asgi/options.h"
+#include "asgi/sweep.h"
 #include "state.h"
 
 #include <stdbool.h>
@@ -35,7 +36,6 @@ typedef struct HttpServerObject {
     PyObject *access_log;     /* callable or NULL */
     PyObject *tls_info;       /* callable or NULL: the scope's "tls" extension of an SSLObject */
     PyObject *logger;         /* logging.Logger */
-    PyObject *sweep_handle;   /* TimerHandle or NULL: the sweep to come */
 
     PyObject *fixed_headers; /* bytes: header lines that every response begins with */
     time_t date_second;      /* when `date` was written */
@@ -43,11 +43,9 @@ typedef struct HttpServerObject {
 
     cam_server_options options;
     cam_metrics *metrics; /* PyMem, owned; NULL without that option */
-    int64_t sweep_due;    /* when the sweep to come is, CamMetrics_Now(); with metrics alone */
 
-    struct HttpProtocolObject *connections; /* borrowed; doubly linked */
-    struct RunObject *running;              /* borrowed; doubly linked: tasks that have not ended */
-    Py_ssize_t connection_count;
+    cam_sweep sweep;           /* the open connections */
+    struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
@@ -67,15 +65,6 @@ const char *CamServer_DateLine(HttpServerObject *server);
 void CamServer_Log(HttpServerObject *server, PyObject *method, const char *message,
                    PyObject *exception);
 
-/* Sees to it that a sweep comes, no later than `delay` nanoseconds or one second from now,
- * whichever is less, or at the time of the one already planned. 0, or -1 with an exception. */
-int CamServer_PlanSweep(HttpServerObject *server, int64_t delay);
-
-/* Cancels the sweep to come when there is no connection left: an idle process does not wake. */
-void CamServer_ForgetSweep(HttpServerObject *server);
-
-void CamServer_AddConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
-void CamServer_RemoveConnection(HttpServerObject *server, struct HttpProtocolObject *connection);
 void CamServer_AddRun(HttpServerObject *server, struct RunObject *run);
 void CamServer_RemoveRun(HttpServerObject *server, struct RunObject *run);
 

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "asgi/transport.h"
 
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
+
 #include "stream.h"
 #include "tls_transport.h"
 
@@ -118,21 +124,73 @@ int CamTransport_IsClosing(cam_state *state, cam_transport transport) {
     return closing;
 }
 
+/* The transport's descriptor, to ask the kernel about; -1 if it does not tell. Sets no exception.
+ */
+static int descriptor_of(cam_state *state, cam_transport transport) {
+    if (transport.kind == CAM_TRANSPORT_STREAM) {
+        return CamStream_Descriptor(transport.object);
+    }
+    if (transport.kind == CAM_TRANSPORT_TLS) {
+        return CamTls_Descriptor(transport.object);
+    }
+    PyObject *socket = CamTransport_ExtraInfo(state, transport, state->str_socket);
+    int fd = socket != NULL && socket != Py_None ? PyObject_AsFileDescriptor(socket) : -1;
+    Py_XDECREF(socket);
+    PyErr_Clear();
+    return fd;
+}
+
+/* What get_write_buffer_size() gives, or -1. */
+static Py_ssize_t unsent_by(cam_state *state, cam_transport transport) {
+    if (transport.kind == CAM_TRANSPORT_STREAM) {
+        return CamStream_WriteBufferSize(transport.object);
+    }
+    if (transport.kind == CAM_TRANSPORT_TLS) {
+        return CamTls_WriteBufferSize(transport.object);
+    }
+    PyObject *held =
+        PyObject_CallMethodNoArgs(transport.object, state->asgi.str_get_write_buffer_size);
+    Py_ssize_t size = held ? PyLong_AsSsize_t(held) : -1;
+    Py_XDECREF(held);
+    return size;
+}
+
 int CamTransport_HasUnsent(cam_state *state, cam_transport transport) {
     if (transport.object == NULL) {
         return 0;
     }
-    if (transport.kind == CAM_TRANSPORT_STREAM) {
-        return CamStream_WriteBufferSize(transport.object) > 0;
-    }
-    if (transport.kind == CAM_TRANSPORT_TLS) {
-        Py_ssize_t size = CamTls_WriteBufferSize(transport.object);
-        return size < 0 ? -1 : size > 0;
+    Py_INCREF(transport.object);
+    Py_ssize_t size = unsent_by(state, transport);
+    Py_DECREF(transport.object);
+    return size < 0 ? -1 : size > 0;
+}
+
+Py_ssize_t CamTransport_Unacknowledged(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return 0;
     }
     Py_INCREF(transport.object);
-    int unsent = call_bool(transport.object, state->asgi.str_get_write_buffer_size);
+    Py_ssize_t size = unsent_by(state, transport);
+#ifdef SIOCOUTQ
+    int sent = 0;
+    if (size >= 0 && ioctl(descriptor_of(state, transport), SIOCOUTQ, &sent) == 0) {
+        size += sent;
+    }
+#endif
     Py_DECREF(transport.object);
-    return unsent;
+    return size;
+}
+
+int CamTransport_Reset(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return 0;
+    }
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    Py_INCREF(transport.object);
+    (void)setsockopt(descriptor_of(state, transport), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    int result = CamTransport_Abort(state, transport);
+    Py_DECREF(transport.object);
+    return result;
 }
 
 PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name) {

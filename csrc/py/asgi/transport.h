@@ -28,11 +28,17 @@ int CamTransport_WriteEof(cam_state *state, cam_transport transport);
 
 int CamTransport_Close(cam_state *state, cam_transport transport);
 int CamTransport_Abort(cam_state *state, cam_transport transport);
+/* Aborts, and has the kernel drop what it holds and reset the connection. */
+int CamTransport_Reset(cam_state *state, cam_transport transport);
 int CamTransport_PauseReading(cam_state *state, cam_transport transport);
 int CamTransport_ResumeReading(cam_state *state, cam_transport transport);
 
 /* 1, 0 or -1; 1 without a transport. */
 int CamTransport_IsClosing(cam_state *state, cam_transport transport);
+
+/* Bytes written that the peer's system has not acknowledged, wherever they are now; without what
+ * the kernel holds where it does not tell. -1 with an exception. */
+Py_ssize_t CamTransport_Unacknowledged(cam_state *state, cam_transport transport);
 
 /* Whether bytes that were written have not been given to the kernel yet: 1, 0 or -1. */
 int CamTransport_HasUnsent(cam_state *state, cam_transport transport);

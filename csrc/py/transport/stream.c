@@ -681,3 +681,7 @@ int CamStream_ResumeReading(PyObject *self) {
 Py_ssize_t CamStream_WriteBufferSize(PyObject *self) {
     return (Py_ssize_t)((StreamObject *)self)->outbox.size;
 }
+
+int CamStream_Descriptor(PyObject *self) {
+    return ((StreamObject *)self)->io.fd;
+}

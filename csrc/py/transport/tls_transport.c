@@ -582,3 +582,8 @@ Py_ssize_t CamTls_WriteBufferSize(PyObject *self) {
     }
     return size;
 }
+
+int CamTls_Descriptor(PyObject *self) {
+    TlsObject *tls = tls_of(self);
+    return tls->base != NULL && tls->base_is_stream ? CamStream_Descriptor(tls->base) : -1;
+}
