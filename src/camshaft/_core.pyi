@@ -520,6 +520,7 @@ class HttpServer:
         logger: logging.Logger | None = None,
         context: contextvars.Context | None = None,
         tls_info: Callable[[Any], dict[str, Any]] | None = None,
+        own_paths: dict[bytes, Callable[..., Any]] | None = None,
         **options: Unpack[HttpServerOptions],
     ) -> Self: ...
     @property

@@ -94,3 +94,31 @@ def test_a_missing_library_is_named(start: Serve, monkeypatch: pytest.MonkeyPatc
     watched: _core.HttpServer = start(app, metrics=True).http
     with pytest.raises(ConfigError, match=r"pip install camshaft\[metrics\]"):
         metrics_application(watched)
+
+
+def test_a_path_of_the_servers_own(start: Serve) -> None:
+    logged: list[Any] = []
+
+    async def own(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["path"] == "/mounted/own"
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    served = start(
+        app,
+        own_paths={b"/own": own},
+        root_path="/mounted",
+        access_log=lambda *arguments: logged.append(arguments),
+    )
+    assert served.ask(request("/own")).status == 204
+    assert not logged
+    # The application gets all others; it takes the path for a status here, which these are not.
+    for path in ("/own/", "/ow", "/owns", "/%6fwn"):
+        assert served.ask(request(path)).status == 500
+    assert len(logged) == 4
+
+
+@pytest.mark.parametrize("own_paths", [5, {"/own": app}])
+def test_own_paths_are_bytes(own_paths: Any) -> None:
+    with pytest.raises(TypeError):
+        _core.HttpServer(app, loop=None, own_paths=own_paths)  # type: ignore[arg-type]

@@ -75,6 +75,19 @@ static const cam_run_kind request_kind = {
 
 /* ---- the object ---- */
 
+/* The application that answers for a path in the place of the server's, or NULL. Borrowed. */
+static PyObject *find_own(const HttpServerObject *server, cam_slice path) {
+    Py_ssize_t at = 0;
+    PyObject *own, *app;
+    while (PyDict_Next(server->own_paths, &at, &own, &app)) {
+        if ((size_t)PyBytes_GET_SIZE(own) == path.len &&
+            memcmp(PyBytes_AS_STRING(own), path.ptr, path.len) == 0) {
+            return app;
+        }
+    }
+    return NULL;
+}
+
 CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *request) {
     cam_state *state = connection->state;
     const cam_asgi_constants *c = &state->asgi;
@@ -93,6 +106,13 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     self->keep_alive = (request->flags & CAM_H1_KEEP_ALIVE) != 0;
     self->began = self->server->metrics ? CamMetrics_Now() : 0;
     self->peer_gone = connection->eof; /* sent before the end, begun only now */
+    if (self->server->own_paths != NULL) {
+        PyObject *own = find_own(self->server, request->path);
+        if (own != NULL) {
+            self->app = own;
+            return self; /* not worth a line of the access log each time */
+        }
+    }
     if (self->server->access_log != NULL) {
         self->method = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_method));
         self->path = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_path));

@@ -18,6 +18,7 @@ RunObject *CamRun_New(PyObject *type, const cam_run_kind *kind, HttpProtocolObje
     self->kind = kind;
     self->server = (HttpServerObject *)Py_NewRef(connection->server);
     self->connection = (HttpProtocolObject *)Py_NewRef(connection);
+    self->app = self->server->app;
     self->scope = scope;
     return self;
 }
@@ -145,7 +146,7 @@ static PyObject *call_application(RunObject *self) {
     self->scope = NULL;
     PyObject *stack[] = {NULL, scope, receive, send};
     PyObject *awaitable =
-        PyObject_Vectorcall(self->server->app, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        PyObject_Vectorcall(self->app, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     Py_DECREF(scope);
     Py_DECREF(receive);
     Py_DECREF(send);

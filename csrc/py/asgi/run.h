@@ -43,6 +43,7 @@ typedef struct cam_run_kind {
     HttpProtocolObject *connection; /* strong; NULL once there is nothing more to say to it */     \
     struct RunObject *next;         /* in server->running */                                       \
     struct RunObject *previous;                                                                    \
+    PyObject *app;   /* what is called; borrowed of the server */                                  \
     PyObject *scope; /* until the application is called */                                         \
     PyObject *inner; /* the application's coroutine, while it runs */                              \
     PyObject *task;  /* while it runs, for HttpServer.cancel() */                                  \

@@ -289,21 +289,39 @@ PyDoc_STRVAR(
     server_doc,
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
-    "           **options)\n--\n\n"
+    "           own_paths=None, **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
     "every response. `access_log` is called with client address, method, path, HTTP\n"
     "version and status of every response; `logger` (uvicorn.error by default) gets\n"
     "errors and warnings. `tls_info` is called with the SSLObject of a connection and gives\n"
-    "what its scopes have as their \"tls\" extension. The options are HttpServerOptions in "
-    "_core.pyi: times in\n"
-    "seconds, sizes in bytes, None for no limit.");
+    "what its scopes have as their \"tls\" extension. `own_paths`, a dict of bytes, has the\n"
+    "applications that answer at these paths instead, without a line in the access log. The\n"
+    "options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes, None for no\n"
+    "limit.");
+
+static int check_own_paths(PyObject *own_paths) {
+    if (own_paths == Py_None) {
+        return 0;
+    }
+    bool right = PyDict_Check(own_paths);
+    Py_ssize_t at = 0;
+    PyObject *path;
+    while (right && PyDict_Next(own_paths, &at, &path, NULL)) {
+        right = PyBytes_Check(path);
+    }
+    if (!right) {
+        PyErr_SetString(PyExc_TypeError, "own_paths must be a dict of bytes to applications");
+        return -1;
+    }
+    return 0;
+}
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"app",          "loop",     "state",      "root_path",
                             "asgi_version", "headers",  "access_log", "logger",
-                            "context",      "tls_info", NULL};
+                            "context",      "tls_info", "own_paths",  NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -314,12 +332,13 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *logger = Py_None;
     PyObject *context = Py_None;
     PyObject *tls_info = Py_None;
+    PyObject *own_paths = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
     int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOO:HttpServer", names, &app,
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOO:HttpServer", names, &app,
                                              &loop, &app_state, &root_path, &asgi_version, &headers,
-                                             &access_log, &logger, &context, &tls_info);
+                                             &access_log, &logger, &context, &tls_info, &own_paths);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -337,6 +356,9 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetString(PyExc_TypeError, "context must be a contextvars.Context or None");
         return NULL;
     }
+    if (check_own_paths(own_paths) < 0) {
+        return NULL;
+    }
     cam_state *state = CamState_OfType(type);
     HttpServerObject *self = state ? (HttpServerObject *)type->tp_alloc(type, 0) : NULL;
     if (self == NULL) {
@@ -349,6 +371,11 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->app_state = app_state != Py_None ? Py_NewRef(app_state) : PyDict_New();
     self->context = context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
     self->root_path = root_path ? Py_NewRef(root_path) : PyUnicode_FromStringAndSize(NULL, 0);
+    if (own_paths != Py_None && PyDict_GET_SIZE(own_paths) > 0 &&
+        (self->own_paths = PyDict_Copy(own_paths)) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
     self->tls_info = tls_info != Py_None ? Py_NewRef(tls_info) : NULL;
     self->options = options;
@@ -374,6 +401,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     HttpServerObject *self = (HttpServerObject *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->app);
+    Py_VISIT(self->own_paths);
     Py_VISIT(self->loop);
     Py_VISIT(self->context);
     Py_VISIT(self->app_state);
@@ -401,6 +429,7 @@ static void server_dealloc(PyObject *op) {
     PyObject_GC_UnTrack(op);
     (void)server_clear(op);
     Py_CLEAR(self->app);
+    Py_CLEAR(self->own_paths);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->context);
     Py_CLEAR(self->app_state);

@@ -26,6 +26,7 @@ typedef struct HttpServerObject {
     vectorcallfunc vectorcall;
     cam_state *state;
     PyObject *app;
+    PyObject *own_paths; /* dict of bytes to what answers there instead, or NULL */
     PyObject *loop;
     PyObject *context;        /* what the context of each request is a copy of */
     PyObject *app_state;      /* dict that each scope gets a shallow copy of */
