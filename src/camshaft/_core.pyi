@@ -21,6 +21,8 @@ from typing import (
 
 from typing_extensions import Buffer, disjoint_base
 
+from camshaft.middleware.proxy_headers import TrustedHosts
+
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -521,6 +523,7 @@ class HttpServer:
         context: contextvars.Context | None = None,
         tls_info: Callable[[Any], dict[str, Any]] | None = None,
         own_paths: dict[bytes, Callable[..., Any]] | None = None,
+        trusted_proxies: TrustedHosts | None = None,
         **options: Unpack[HttpServerOptions],
     ) -> Self: ...
     @property

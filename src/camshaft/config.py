@@ -74,10 +74,8 @@ class Config(Settings):
             self._load_env_file(self.env_file)
         if self.workers is None:
             self.workers = _web_concurrency()
-        if os.environ.get("FORWARDED_ALLOW_IPS"):
-            logger.warning(
-                "FORWARDED_ALLOW_IPS has no effect: proxy headers are not supported yet."
-            )
+        if self.forwarded_allow_ips is None:
+            self.forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 
     @property
     def asgi_version(self) -> Literal["2.0", "3.0"]:

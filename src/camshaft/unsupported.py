@@ -13,7 +13,6 @@ from camshaft.settings import ConfigError
 _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
 _WEBSOCKET = "WebSocket is not supported yet"
-_PROXY = "proxy headers are not supported yet; let the application read X-Forwarded-*"
 _LIMITS = "limits on requests are not supported yet; set them in a proxy in front"
 _NOTIFY = "notifications are not supported; start a task in the application's lifespan"
 
@@ -26,8 +25,6 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "ws_ping_interval": ((None, 20.0), _WEBSOCKET),
     "ws_ping_timeout": ((None, 20.0), _WEBSOCKET),
     "ws_per_message_deflate": ((True, False), _WEBSOCKET),
-    "proxy_headers": ((True, False), _PROXY),
-    "forwarded_allow_ips": ((None,), _PROXY),
     "limit_concurrency": ((None,), _LIMITS),
     "limit_max_requests": ((None,), _LIMITS),
     "limit_max_requests_jitter": ((0,), _LIMITS),

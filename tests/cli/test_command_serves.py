@@ -286,3 +286,25 @@ def test_without_the_command(way: str, tmp_path: Path) -> None:
         else:
             assert server.stop(SIGTERM) == -SIGTERM
             assert server.lines[-1] == "INFO:     Finished server process [PID]"
+
+
+def test_proxy_headers(tmp_path: Path) -> None:
+    def seen(server: Serving) -> tuple[str, list[object]]:
+        client = server.connection()
+        client.request(
+            "GET", "/", headers={"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
+        )
+        scope = json.loads(client.getresponse().read())
+        client.close()
+        return scope["scheme"], scope["client"][:1]
+
+    with Serving(tmp_path, "served:app") as server:
+        assert seen(server) == ("https", ["1.2.3.4"])
+        server.wait_until(lambda: '1.2.3.4:0 - "GET / HTTP/1.1" 200' in server.out, "its line")
+    for arguments, env in (
+        (("--no-proxy-headers",), {}),
+        (("--forwarded-allow-ips", "10.0.0.1"), {"FORWARDED_ALLOW_IPS": "*"}),
+        ((), {"FORWARDED_ALLOW_IPS": "10.0.0.1"}),
+    ):
+        with Serving(tmp_path, "served:app", *arguments, env=env) as server:
+            assert seen(server) == ("http", ["127.0.0.1"])

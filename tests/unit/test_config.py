@@ -126,9 +126,7 @@ def test_what_is_not_supported_may_be_off(name: str) -> None:
         Config(app, **{name: value})
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(UNSUPPORTED) - {"ws_per_message_deflate", "proxy_headers"})
-)
+@pytest.mark.parametrize("name", sorted(set(UNSUPPORTED) - {"ws_per_message_deflate"}))
 def test_what_is_not_supported_is_refused(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Config(app, **{name: "something"})
@@ -221,12 +219,12 @@ def test_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
         Config(app)
 
 
-def test_forwarded_allow_ips_is_not_silently_ignored(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
-    Config(app, log_config=None)
-    assert "FORWARDED_ALLOW_IPS has no effect" in caplog.text
+def test_forwarded_allow_ips(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Config(app, log_config=None).forwarded_allow_ips == "127.0.0.1,::1"
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")
+    assert Config(app, log_config=None).forwarded_allow_ips == "10.0.0.0/8"
+    given = Config(app, log_config=None, forwarded_allow_ips=["::1"])
+    assert given.forwarded_allow_ips == ["::1"]
 
 
 def test_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

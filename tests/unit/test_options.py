@@ -146,7 +146,6 @@ def test_refusal_names_the_variable(command: Command) -> None:
         "--ws-ping-interval 1",
         "--ws-ping-timeout 1",
         "--interface wsgi",
-        "--forwarded-allow-ips *",
         "--limit-concurrency 1",
         "--limit-max-requests 1",
         "--limit-max-requests-jitter 1",

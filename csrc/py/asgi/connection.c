@@ -359,6 +359,7 @@ static int protocol_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->scope_template);
     Py_VISIT(self->cycle);
     Py_VISIT(self->memo_headers);
+    Py_VISIT(self->forwarded_client);
     return 0;
 }
 
@@ -368,6 +369,7 @@ static int protocol_clear(PyObject *op) {
     Py_CLEAR(self->cycle); /* which nothing is told any more: its loop may be closed */
     Py_CLEAR(self->scope_template);
     Py_CLEAR(self->memo_headers);
+    Py_CLEAR(self->forwarded_client);
     self->memo.block.len = 0;
     return 0;
 }

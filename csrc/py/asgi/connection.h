@@ -57,9 +57,10 @@ typedef struct HttpProtocolObject {
     struct HttpProtocolObject *next; /* in a slot of server->sweep */
     struct HttpProtocolObject *previous;
     cam_transport transport;
-    PyObject *scope_template;  /* dict or NULL until the first request */
-    PyObject *client_address;  /* str for the access log, or NULL until it is needed */
-    struct CycleObject *cycle; /* strong or NULL: the request that is being answered */
+    PyObject *scope_template;   /* dict or NULL until the first request */
+    PyObject *client_address;   /* str for the access log, or NULL until it is needed */
+    PyObject *forwarded_client; /* tuple or NULL: the last scope's client, told by a proxy */
+    struct CycleObject *cycle;  /* strong or NULL: the request that is being answered */
 
     cam_buffer input; /* received and not used yet */
     cam_h1_scan scan; /* of the head that input begins with */
@@ -78,10 +79,12 @@ typedef struct HttpProtocolObject {
         int64_t linger_end;    /* the last deadline there can be, in CAM_TIMING_LINGER */
         size_t unacknowledged; /* bytes the peer had to read at the last look, in _WRITE; 0: none */
     };
-    uint8_t timing; /* cam_timing */
-    uint8_t phase;  /* cam_phase */
-    uint8_t slot;   /* of server->sweep, if listed */
-    bool listed;    /* in server->sweep */
+    uint8_t timing;      /* cam_timing */
+    uint8_t phase;       /* cam_phase */
+    uint8_t slot;        /* of server->sweep, if listed */
+    bool listed;         /* in server->sweep */
+    uint8_t trusted;     /* cam_trusted: the peer, as a proxy */
+    bool memo_forwarded; /* the memo has X-Forwarded-For or X-Forwarded-Proto */
     bool secure;
     bool served;         /* a request has been begun */
     bool feeding;        /* input.c is at work, and will see what changes */

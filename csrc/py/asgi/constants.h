@@ -37,6 +37,9 @@
     /* their values */                                                                             \
     X(http, "http")                                                                                \
     X(https, "https")                                                                              \
+    X(ws, "ws")                                                                                    \
+    X(wss, "wss")                                                                                  \
+    X(websocket, "websocket")                                                                      \
     X(version_10, "1.0")                                                                           \
     X(version_11, "1.1")                                                                           \
     X(spec, "2.3")                                                                                 \

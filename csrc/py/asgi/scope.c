@@ -72,7 +72,8 @@ static PyObject *make_template(HttpProtocolObject *connection) {
 
 PyObject *CamScope_ClientAddress(HttpProtocolObject *connection) {
     if (connection->client_address == NULL) {
-        PyObject *client = connection->scope_template
+        PyObject *client = connection->forwarded_client ? connection->forwarded_client
+                           : connection->scope_template
                                ? PyDict_GetItemWithError(connection->scope_template,
                                                          connection->state->asgi.str_client)
                                : NULL;
@@ -210,6 +211,17 @@ static PyObject *make_headers(const cam_asgi_constants *c, const cam_h1_request 
     return headers;
 }
 
+/* Whether a proxy may have told of its client. */
+static bool has_forwarded(const cam_h1_request *request) {
+    for (size_t i = 0; i < request->header_count; i++) {
+        unsigned name = request->headers[i].name_id;
+        if (name == CAM_H1_NAME_X_FORWARDED_FOR || name == CAM_H1_NAME_X_FORWARDED_PROTO) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Keeps the block and its headers. Nothing is kept of what is too large, or has no memory. */
 static void remember(HttpProtocolObject *connection, const cam_h1_request *request,
                      PyObject *headers) {
@@ -226,6 +238,7 @@ static void remember(HttpProtocolObject *connection, const cam_h1_request *reque
         connection->memo.block.ptr = ptr;
         connection->memo_capacity = block.len;
     }
+    connection->memo_forwarded = has_forwarded(request);
     memcpy((char *)connection->memo.block.ptr, block.ptr, block.len);
     connection->memo.block.len = block.len;
     connection->memo.fields = request->fields;
@@ -259,9 +272,16 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
     const cam_asgi_constants *c = &connection->state->asgi;
     HttpServerObject *server = connection->server;
     /* First what does not run user code: afterwards the memo and the bytes may be others. */
+    bool forwarded = server->trust.hosts != NULL && connection->trusted != CAM_TRUSTED_NO &&
+                     (request->from_memo ? connection->memo_forwarded : has_forwarded(request));
     PyObject *headers = headers_of(connection, request);
     if (headers == NULL) {
         return NULL;
+    }
+    if (connection->forwarded_client != NULL) {
+        /* Of the request before. */
+        Py_CLEAR(connection->forwarded_client);
+        Py_CLEAR(connection->client_address);
     }
     if (connection->scope_template == NULL) {
         PyObject *template = make_template(connection);
@@ -286,7 +306,8 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
             PyBytes_FromStringAndSize(query.ptr, (Py_ssize_t)query.len)) < 0 ||
         put(scope, c->str_state, PyDict_Copy(server->app_state)) < 0 ||
         (request->minor_version == 0 &&
-         PyDict_SetItem(scope, c->str_http_version, c->str_version_10) < 0)) {
+         PyDict_SetItem(scope, c->str_http_version, c->str_version_10) < 0) ||
+        (forwarded && CamForwarded_Apply(connection, scope, headers) < 0)) {
         Py_DECREF(scope);
         return NULL;
     }

@@ -289,7 +289,7 @@ PyDoc_STRVAR(
     server_doc,
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
-    "           own_paths=None, **options)\n--\n\n"
+    "           own_paths=None, trusted_proxies=None, **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
@@ -297,9 +297,10 @@ PyDoc_STRVAR(
     "version and status of every response; `logger` (uvicorn.error by default) gets\n"
     "errors and warnings. `tls_info` is called with the SSLObject of a connection and gives\n"
     "what its scopes have as their \"tls\" extension. `own_paths`, a dict of bytes, has the\n"
-    "applications that answer at these paths instead, without a line in the access log. The\n"
-    "options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes, None for no\n"
-    "limit.");
+    "applications that answer at these paths instead, without a line in the access log.\n"
+    "`trusted_proxies`, a TrustedHosts, says whose X-Forwarded-Proto and X-Forwarded-For are\n"
+    "believed. The options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes,\n"
+    "None for no limit.");
 
 static int check_own_paths(PyObject *own_paths) {
     if (own_paths == Py_None) {
@@ -319,9 +320,9 @@ static int check_own_paths(PyObject *own_paths) {
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"app",          "loop",     "state",      "root_path",
-                            "asgi_version", "headers",  "access_log", "logger",
-                            "context",      "tls_info", "own_paths",  NULL};
+    static char *names[] = {
+        "app",    "loop",    "state",    "root_path", "asgi_version",    "headers", "access_log",
+        "logger", "context", "tls_info", "own_paths", "trusted_proxies", NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -333,12 +334,14 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *context = Py_None;
     PyObject *tls_info = Py_None;
     PyObject *own_paths = Py_None;
+    PyObject *trusted_proxies = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
-    int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOO:HttpServer", names, &app,
-                                             &loop, &app_state, &root_path, &asgi_version, &headers,
-                                             &access_log, &logger, &context, &tls_info, &own_paths);
+    int parsed =
+        given != NULL && CamServerOptions_Take(&options, given) == 0 &&
+        PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOO:HttpServer", names, &app, &loop,
+                                    &app_state, &root_path, &asgi_version, &headers, &access_log,
+                                    &logger, &context, &tls_info, &own_paths, &trusted_proxies);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -390,7 +393,8 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         version == NULL ||
         (self->raw_root_path = PyUnicode_AsASCIIString(self->root_path)) == NULL ||
         set_headers(self, headers) < 0 || set_scope_template(self, version) < 0 ||
-        set_logger(self, logger) < 0) {
+        set_logger(self, logger) < 0 ||
+        (trusted_proxies != Py_None && CamTrust_Set(&self->trust, trusted_proxies) < 0)) {
         Py_CLEAR(self);
     }
     Py_XDECREF(version);
@@ -409,6 +413,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->asgi_versions);
     Py_VISIT(self->access_log);
     Py_VISIT(self->tls_info);
+    Py_VISIT(self->trust.hosts);
     Py_VISIT(self->logger);
     return CamSweep_Traverse(&self->sweep, visit, arg);
 }
@@ -436,6 +441,7 @@ static void server_dealloc(PyObject *op) {
     Py_CLEAR(self->scope_template);
     Py_CLEAR(self->asgi_versions);
     Py_CLEAR(self->logger);
+    CamTrust_Clear(&self->trust);
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->raw_root_path);
     Py_CLEAR(self->fixed_headers);

@@ -10,6 +10,7 @@
 #define CAM_ASGI_SERVER_H
 
 #include "asgi/metrics.h"
+#include "asgi/forwarded.h"
 #include "asgi/options.h"
 #include "asgi/sweep.h"
 #include "state.h"
@@ -43,6 +44,7 @@ typedef struct HttpServerObject {
     char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 
     cam_server_options options;
+    cam_trust trust;      /* proxies whose X-Forwarded headers are believed */
     cam_metrics *metrics; /* PyMem, owned; NULL without that option */
 
     cam_sweep sweep;           /* the open connections */

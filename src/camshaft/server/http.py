@@ -7,6 +7,7 @@ from typing import Any
 
 from camshaft._core import HttpServer
 from camshaft.config import Config
+from camshaft.middleware.proxy_headers import TrustedHosts
 from camshaft.server.access import access_log
 from camshaft.server.tls import TlsInfo
 
@@ -33,6 +34,9 @@ def http_server(
         date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),
         tls_info=tls_info,
+        trusted_proxies=TrustedHosts(config.forwarded_allow_ips or ())
+        if config.proxy_headers
+        else None,
         keep_alive=float(config.timeout_keep_alive),
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
