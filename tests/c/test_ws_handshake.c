@@ -47,6 +47,7 @@ static const struct {
     {"V: 13\nK: dGhlIHNhbXBsZSBub25j=Q==\n", CAM_WS_HANDSHAKE_E_KEY},
     {"V: 13\nK: dGhlIHNhbXBsZSBub25jZ-==\n", CAM_WS_HANDSHAKE_E_KEY},
     {"V: 13\nK: dGhlIHNhbXBs_SBub25jZQ==\n", CAM_WS_HANDSHAKE_E_KEY},
+    {"V: 13\nK: dGhlIHNhbXBs~SBub25jZQ==\n", CAM_WS_HANDSHAKE_E_KEY},
     {"V: 13\nK: \xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
      "\xff\xff==\n",
      CAM_WS_HANDSHAKE_E_KEY},

@@ -119,9 +119,10 @@ int cam_ws_deflate_choose(cam_ws_deflate *agreed, const cam_ws_deflate *wanted, 
 
 /* Appends to a response, which has room for everything. */
 static char *add(char *at, const char *text) {
-    size_t len = strlen(text);
-    memcpy(at, text, len);
-    return at + len;
+    while (*text != '\0') {
+        *at++ = *text++;
+    }
+    return at;
 }
 
 static char *add_bits(char *at, const char *name, unsigned bits) {

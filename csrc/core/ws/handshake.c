@@ -31,14 +31,17 @@ const char *cam_ws_handshake_text(int error) {
  * them. */
 #define KEY_LEN 24
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static bool is_digit(char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
+}
 
 static bool is_key(cam_slice value) {
     if (value.len != KEY_LEN || memcmp(value.ptr + 22, "==", 2) != 0) {
         return false;
     }
     for (size_t i = 0; i < 22; i++) {
-        if (memchr(digits, value.ptr[i], 64) == NULL) {
+        if (!is_digit(value.ptr[i])) {
             return false;
         }
     }
@@ -126,7 +129,9 @@ int cam_ws_handshake_check(const cam_ws_handshake *handshake) {
     return 0;
 }
 
+/* Three bytes as four digits of base64. */
 static char *encode(char *out, uint32_t group) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (int shift = 18; shift >= 0; shift -= 6) {
         *out++ = digits[group >> shift & 63];
     }

@@ -4,21 +4,22 @@
 #include <string.h>
 
 #define HIGH_BITS 0x8080808080808080
+#define WORD sizeof(uint64_t)
 
 /* How many bytes of ASCII a text begins with: exactly, but that up to seven at its end may not be
  * counted. */
 static size_t ascii_run(const uint8_t *text, size_t len) {
     size_t i = 0;
     uint64_t words[4];
-    while (len - i >= sizeof(words)) {
-        memcpy(words, text + i, sizeof(words));
+    while (len - i >= 4 * WORD) {
+        memcpy(words, text + i, 4 * WORD);
         if ((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS) {
             break;
         }
-        i += sizeof(words);
+        i += 4 * WORD;
     }
-    while (len - i >= sizeof(words[0])) {
-        memcpy(words, text + i, sizeof(words[0]));
+    while (len - i >= WORD) {
+        memcpy(words, text + i, WORD);
         uint64_t high = words[0] & HIGH_BITS;
         if (high != 0) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -27,7 +28,7 @@ static size_t ascii_run(const uint8_t *text, size_t len) {
             return i + (size_t)__builtin_clzll(high) / 8;
 #endif
         }
-        i += sizeof(words[0]);
+        i += WORD;
     }
     return i;
 }
