@@ -6,13 +6,15 @@
 /* The key as it applies from data[0] on, over and over. All steps are multiples of four bytes, so
  * that it stays the same throughout. */
 static uint64_t pattern_of(const uint8_t key[4], uint64_t offset) {
-    uint8_t bytes[8];
-    for (unsigned i = 0; i < 8; i++) {
-        bytes[i] = key[(offset + i) & 3];
-    }
-    uint64_t pattern;
-    memcpy(&pattern, bytes, sizeof(pattern));
-    return pattern;
+    uint32_t word;
+    unsigned turn = 8 * (unsigned)(offset & 3);
+    memcpy(&word, key, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = word >> turn | word << (-turn & 31);
+#else
+    word = word << turn | word >> (-turn & 31);
+#endif
+    return (uint64_t)word << 32 | word;
 }
 
 /* Eight bytes at a time, by whatever the compiler makes of it. Also the rest of the wider ways. */
@@ -54,6 +56,11 @@ static void mask_16(char *data, size_t len, const uint8_t key[4], uint64_t offse
         at[3] ^= pattern;
         data += 64;
         len -= 64;
+    }
+    while (len >= 16) {
+        *(vector16 *)data ^= pattern;
+        data += 16;
+        len -= 16;
     }
     mask_run(data, len, pattern);
 }
@@ -102,12 +109,12 @@ const cam__ws_mask_way cam__ws_mask_ways[] = {
 
 const size_t cam__ws_mask_way_count = sizeof(cam__ws_mask_ways) / sizeof(cam__ws_mask_ways[0]);
 
-/* Below this many bytes words are as fast as vectors, and there is nothing to look up. */
-#define SHORT 64
+/* Below this many bytes wider vectors gain nothing, and there is nothing to look up. */
+#define SHORT 256
 
 void cam_ws_mask(char *data, size_t len, const uint8_t key[4], uint64_t offset) {
     if (len < SHORT) {
-        mask_words(data, len, key, offset);
+        mask_16(data, len, key, offset);
         return;
     }
     cam__ws_mask_ways[WIDEST].mask(data, len, key, offset);

@@ -3,24 +3,20 @@
 
 #include <string.h>
 
-#define HIGH_BITS 0x8080808080808080
 #define WORD sizeof(uint64_t)
 
-/* How many bytes of ASCII a text begins with: exactly, but that up to seven at its end may not be
- * counted. */
+/* The highest bits of eight bytes: what ASCII does not have. */
+static uint64_t high_bits(const uint8_t *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, WORD);
+    return word & 0x8080808080808080;
+}
+
+/* How many bytes of ASCII a text begins with. */
 static size_t ascii_run(const uint8_t *text, size_t len) {
     size_t i = 0;
-    uint64_t words[4];
-    while (len - i >= 4 * WORD) {
-        memcpy(words, text + i, 4 * WORD);
-        if ((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS) {
-            break;
-        }
-        i += 4 * WORD;
-    }
     while (len - i >= WORD) {
-        memcpy(words, text + i, WORD);
-        uint64_t high = words[0] & HIGH_BITS;
+        uint64_t high = high_bits(text + i);
         if (high != 0) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
             return i + (size_t)__builtin_ctzll(high) / 8;
@@ -29,6 +25,19 @@ static size_t ascii_run(const uint8_t *text, size_t len) {
 #endif
         }
         i += WORD;
+        /* Longer steps once it looks like one long run. */
+        while (len - i >= 4 * WORD &&
+               (high_bits(text + i) | high_bits(text + i + WORD) | high_bits(text + i + 2 * WORD) |
+                high_bits(text + i + 3 * WORD)) == 0) {
+            i += 4 * WORD;
+        }
+    }
+    /* The last bytes, in a word with some before them that were good. */
+    if (i > 0 && high_bits(text + len - WORD) == 0) {
+        return len;
+    }
+    while (i < len && text[i] < 0x80) {
+        i++;
     }
     return i;
 }
@@ -37,18 +46,24 @@ static bool is_continuation(uint8_t c) {
     return (c & 0xc0) == 0x80;
 }
 
-/* The length of a character of two or three bytes that is whole and that no rule but the plainest
- * concerns, which is nearly all of what there is; else 0. */
-static size_t plain_character(const uint8_t *text, size_t len) {
-    uint8_t c = text[0];
-    if (c >= 0xc2 && c <= 0xdf && len >= 2 && is_continuation(text[1])) {
-        return 2;
+/* How many bytes the characters take up that a text begins with, of two or three bytes, that are
+ * whole and that no rule but the plainest concerns: nearly all there are beyond ASCII. */
+static size_t plain_run(const uint8_t *text, size_t len) {
+    size_t i = 0;
+    while (len - i >= 3 && text[i] >= 0xc2) {
+        uint8_t c = text[i];
+        if (!is_continuation(text[i + 1])) {
+            break;
+        }
+        if (c < 0xe0) {
+            i += 2;
+        } else if (c < 0xf0 && c != 0xe0 && c != 0xed && is_continuation(text[i + 2])) {
+            i += 3;
+        } else {
+            break;
+        }
     }
-    if (c >= 0xe1 && c <= 0xef && c != 0xed && len >= 3 && is_continuation(text[1]) &&
-        is_continuation(text[2])) {
-        return 3;
-    }
-    return 0;
+    return i;
 }
 
 /*
@@ -98,9 +113,9 @@ bool cam_utf8_feed(cam_utf8 *state, const char *text, size_t len) {
             state->high = 0xbf;
             i++;
         } else if (c < 0x80) {
-            i += 1 + ascii_run(bytes + i + 1, len - i - 1);
+            i += ascii_run(bytes + i, len - i);
         } else {
-            size_t plain = plain_character(bytes + i, len - i);
+            size_t plain = plain_run(bytes + i, len - i);
             if (plain == 0 && !begin(state, c)) {
                 state->failed = true;
                 return false;
