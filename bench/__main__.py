@@ -11,7 +11,7 @@ from bench import environment, machine
 from bench.error import BenchError
 from bench.http import apps
 from bench.http import comparison as http_comparison
-from bench.http.server import SERVERS
+from bench.http.contenders import SERVERS
 from bench.instructions import comparison as instruction_comparison
 from bench.instructions.rows import ROWS
 from bench.loop import comparison as loop_comparison
@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
     http.add_argument(
         "--apps",
         type=names(list(apps.TARGETS)),
-        default=list(apps.TARGETS),
+        default=apps.DEFAULT,
         metavar="A,B",
-        help=f"of {', '.join(apps.TARGETS)}",
+        help=f"of {', '.join(apps.TARGETS)} ({','.join(apps.DEFAULT)})",
     )
     http.add_argument(
         "--servers",

@@ -17,6 +17,21 @@ def pin_to(core: int) -> Callable[[], None]:
     return lambda: os.sched_setaffinity(0, {core})
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # ended meanwhile
+        parents.setdefault(int(fields[1]), []).append(int(status.parent.name))
+    found = [pid]
+    for member in found:
+        found += parents.get(member, [])
+    return found
+
+
 def cpu_time(pid: int) -> int:
     """Nanoseconds that the threads of a process have run so far (proc(5), schedstat)."""
     total = 0

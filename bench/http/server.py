@@ -2,7 +2,8 @@
 """A server as a process: started on a free port, pinned to the measured core, ended by its pid."""
 
 import http.client
-import re
+import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -10,18 +11,8 @@ from typing import NamedTuple
 
 from bench import environment, processor
 from bench.error import BenchError
-from bench.http.apps import DIRECTORY
-
-COMMON = ["--host", "127.0.0.1", "--port", "0", "--no-access-log", "--log-level", "info"]
-
-# Name: the command and the options that make it the server of the table.
-SERVERS: dict[str, list[str]] = {
-    "camshaft": ["camshaft"],
-    "uvicorn": ["uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws", "none"],
-    "uvicorn-on-camshaft": [
-        "uvicorn", "--loop", "camshaft:new_event_loop", "--http", "httptools", "--ws", "none",
-    ],
-}  # fmt: skip
+from bench.http.apps import DIRECTORY, Target
+from bench.http.contenders import HOST, SERVERS
 
 START_LIMIT = 30.0
 STOP_LIMIT = 10.0
@@ -35,65 +26,85 @@ class Reply(NamedTuple):
     body: bytes
 
 
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
 class Server:
     """One running server; a context manager."""
 
-    def __init__(self, name: str, app: str) -> None:
+    def __init__(self, name: str, target: Target) -> None:
         self.name = name
+        self.target = target
+        self.port = _free_port()
+        command = SERVERS[name](target, self.port)
+        if command is None:
+            raise BenchError(f"{name} cannot serve '{target.title}'")
         self._log = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed in close)
-        command, *options = SERVERS[name]
-        self._process = subprocess.Popen(
-            [environment.BIN / command, app, *options, *COMMON],
-            cwd=DIRECTORY,
-            env=environment.variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=processor.pin_to(processor.cores()[0]),
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=DIRECTORY,
+                env=environment.variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=processor.pin_to(processor.cores()[0]),
+            )
+        except FileNotFoundError:
+            raise BenchError(f"{name} is not installed in {environment.VENV.name}") from None
         self.pid = self._process.pid
         try:
-            self.port = self._wait_for_port()
+            self._wait_until_it_listens()
         except BaseException:
             self.close()
             raise
 
-    def _output(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+    @property
+    def url(self) -> str:
+        scheme = "https" if self.target.tls else "http"
+        return f"{scheme}://{HOST}:{self.port}{self.target.path}"
 
-    def _wait_for_port(self) -> int:
-        """The port is the one that the start-up log names."""
+    def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + START_LIMIT
-        while time.monotonic() < deadline:
-            found = re.search(r"running on http://127\.0\.0\.1:(\d+)", self._output())
-            if found:
-                return int(found.group(1))
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.02)
-        lines = self._output().strip().splitlines()
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection((HOST, self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines()
         raise BenchError(f"{self.name} did not start: {lines[-1] if lines else 'no output'}")
 
-    def reply(self, path: str) -> Reply:
-        """The reply to a GET. Raises BenchError if there is none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+    def reply(self) -> Reply:
+        """The reply to what is to be asked. Raises BenchError if there is none."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        if self.target.tls:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(HOST, self.port, timeout=10, context=context)
         try:
-            connection.request("GET", path)
+            body = b"x" * self.target.body
+            connection.request("POST" if body else "GET", self.target.path, body or None)
             response = connection.getresponse()
             return Reply(response.status, response.getheader("content-type"), response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"{self.name} does not answer GET {path}: {error!r}") from None
+            raise BenchError(f"{self.name} does not answer {self.url}: {error!r}") from None
         finally:
             connection.close()
 
     def cpu_time(self) -> int:
-        """Nanoseconds of CPU used so far."""
-        return processor.cpu_time(self.pid)
+        """Nanoseconds of CPU used so far, by its child processes as well."""
+        return sum(processor.cpu_time(pid) for pid in processor.family(self.pid))
 
     def wake_ups(self) -> int:
         """How often it has gone to sleep so far."""
-        return processor.wake_ups(self.pid)
+        return sum(processor.wake_ups(pid) for pid in processor.family(self.pid))
 
     def close(self) -> None:
         """Ask it to stop; after STOP_LIMIT seconds no longer ask."""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The client: wrk with one thread and 50 kept-alive connections, on a core of its own."""
+"""The client: wrk with one thread and kept-alive connections, on a core of its own."""
 
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 from bench import processor
 from bench.error import BenchError
 
-CONNECTIONS = 50
+SCRIPTS = Path(__file__).parent / "scripts"
 
 
 class Load(NamedTuple):
@@ -43,10 +44,13 @@ def parse(text: str) -> Load:
     return Load(int(requests.group(1)), float(rate.group(1)), float(p99.group(1)) * scale)
 
 
-def run(url: str, seconds: int) -> Load:
-    """Ask for one URL for some seconds."""
+def run(url: str, seconds: int, connections: int, script: tuple[str, ...] = ()) -> Load:
+    """Ask for one URL for some seconds; `script` is one of SCRIPTS with its arguments."""
+    command = [find(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    if script:
+        command += ["-s", str(SCRIPTS / f"{script[0]}.lua")]
     result = subprocess.run(
-        [find(), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url],
+        [*command, url, *(["--", *script[1:]] if script[1:] else [])],
         capture_output=True,
         text=True,
         preexec_fn=processor.pin_to(processor.cores()[1]),

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The servers that are compared, and the command of each."""
+
+import os
+from pathlib import Path
+
+from bench import compiled, environment
+from bench.http.apps import Target
+
+HOST = "127.0.0.1"
+
+
+def _uvicorn_like(command: str, target: Target, port: int, *options: str) -> list[str | Path]:
+    line = [environment.BIN / command, target.app, *options, "--host", HOST, "--port", str(port)]
+    if not target.access_log:
+        line.append("--no-access-log")
+    if target.tls:
+        certificate = environment.certificate()["CAMSHAFT_BENCH_CERTIFICATE"]
+        os.chmod(certificate, 0o600)
+        line += ["--ssl-certfile", certificate, "--ssl-keyfile", certificate]
+    return line
+
+
+def camshaft(target: Target, port: int) -> list[str | Path]:
+    return _uvicorn_like("camshaft", target, port)
+
+
+def uvicorn(target: Target, port: int) -> list[str | Path]:
+    options = ["--loop", "uvloop", "--http", "httptools", "--ws", "none"]
+    return _uvicorn_like("uvicorn", target, port, *options)
+
+
+def uvicorn_on_camshaft(target: Target, port: int) -> list[str | Path]:
+    options = ["--loop", "camshaft:new_event_loop", "--http", "httptools", "--ws", "none"]
+    return _uvicorn_like("uvicorn", target, port, *options)
+
+
+def uvicorn_with_our_http(target: Target, port: int) -> list[str | Path]:
+    options = ["--loop", "camshaft:new_event_loop", "--http", "camshaft.http:Protocol"]
+    return _uvicorn_like("uvicorn", target, port, *options, "--ws", "none")
+
+
+def uvicorn_zig(target: Target, port: int) -> list[str | Path]:
+    options = ["--loop", "zuvloop", "--http", "zttp", "--ws", "none"]
+    return _uvicorn_like("uvicorn", target, port, *options)
+
+
+def granian(target: Target, port: int) -> list[str | Path]:
+    line: list[str | Path] = [environment.BIN / "granian", target.app, "--interface", "asgi"]
+    line += ["--host", HOST, "--port", str(port), "--workers", "1", "--loop", "uvloop"]
+    line += ["--http", "1", "--no-ws", "--runtime-threads", "1"]
+    if target.access_log:
+        line.append("--access-log")
+    if target.tls:
+        certificate = environment.certificate()["CAMSHAFT_BENCH_CERTIFICATE"]
+        line += ["--ssl-certificate", certificate, "--ssl-keyfile", certificate]
+    return line
+
+
+def hypercorn(target: Target, port: int) -> list[str | Path]:
+    line: list[str | Path] = [environment.BIN / "hypercorn", target.app]
+    line += ["--bind", f"{HOST}:{port}", "--worker-class", "uvloop", "--workers", "1"]
+    if target.access_log:
+        line += ["--access-logfile", "-"]
+    if target.tls:
+        certificate = environment.certificate()["CAMSHAFT_BENCH_CERTIFICATE"]
+        line += ["--certfile", certificate, "--keyfile", certificate]
+    return line
+
+
+def floor(target: Target, port: int) -> list[str | Path] | None:
+    """A C server with a fixed reply: what the kernel costs."""
+    if target.body or target.tls or target.app != "asgi_hello:app" or target.access_log:
+        return None
+    return [compiled.build(Path(__file__).parent / "floor.c"), str(port)]
+
+
+# Each gives the command, or None if it cannot do what is asked.
+SERVERS = {
+    "camshaft": camshaft,
+    "uvicorn": uvicorn,
+    "granian": granian,
+    "hypercorn": hypercorn,
+    "floor": floor,
+    "uvicorn-on-camshaft": uvicorn_on_camshaft,
+    "uvicorn-camshaft-http": uvicorn_with_our_http,
+    "uvicorn-zig": uvicorn_zig,
+}
