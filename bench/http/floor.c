@@ -70,8 +70,7 @@ int main(int argc, char **argv) {
     if (listener < 0 || poller < 0 ||
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         bind(listener, (struct sockaddr *)&address, sizeof address) < 0 ||
-        listen(listener, BACKLOG) < 0 ||
-        epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event) < 0) {
+        listen(listener, BACKLOG) < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event) < 0) {
         fail("floor");
     }
     for (;;) {

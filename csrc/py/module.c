@@ -83,6 +83,21 @@ static void module_free(void *module) {
     cam_tls_free(state);
 }
 
+PyDoc_STRVAR(expect_bodies_doc,
+             "expect_bodies()\n--\n\n"
+             "Tell the C library to keep freed memory for the bodies of requests to come.\n\n"
+             "For the whole process, and unless its environment says what to do (mallopt(3)).");
+
+static PyObject *expect_bodies(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    cam_alloc_expect_bodies();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"expect_bodies", expect_bodies, METH_NOARGS, expect_bodies_doc},
+    {NULL},
+};
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
 #if PY_VERSION_HEX >= 0x030C0000
@@ -96,6 +111,7 @@ static struct PyModuleDef module_def = {
     .m_name = "camshaft._core",
     .m_doc = "The C half of camshaft; use the camshaft package.",
     .m_size = sizeof(cam_state),
+    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_free = module_free,

@@ -36,6 +36,10 @@ int CamStream_IsClosing(PyObject *stream);
 int CamStream_PauseReading(PyObject *stream);
 int CamStream_ResumeReading(PyObject *stream);
 
+/* The same, for a protocol that is held by others: the poller is told when something arrives and
+ * reading is still paused, and never if it is resumed before. */
+int CamStream_PauseReadingLazily(PyObject *stream);
+
 /* Bytes queued and not yet given to the kernel. */
 Py_ssize_t CamStream_WriteBufferSize(PyObject *stream);
 

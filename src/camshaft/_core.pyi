@@ -26,6 +26,10 @@ from camshaft.middleware.proxy_headers import TrustedHosts
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
+# csrc/py/module.c
+
+def expect_bodies() -> None: ...
+
 # csrc/py/loop/handle.c
 
 @final

@@ -39,6 +39,16 @@ void cam_free(void *block) {
     }
 }
 
+void cam_alloc_expect_bodies(void) {
+#ifdef __GLIBC__
+    if (getenv("MALLOC_TRIM_THRESHOLD_") == NULL && getenv("MALLOC_MMAP_THRESHOLD_") == NULL &&
+        getenv("GLIBC_TUNABLES") == NULL) {
+        (void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
+        (void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    }
+#endif
+}
+
 void cam_alloc_trim(void) {
 #ifdef __GLIBC__
     (void)malloc_trim(0);

@@ -33,6 +33,12 @@ void *cam_realloc(void *block, size_t size);
 /* Gives a block back; NULL is allowed. */
 void cam_free(void *block);
 
+/* Tells the C library that blocks of up to some megabytes come and go all the time, as the bodies
+ * of requests do: it keeps 16 MiB of what was freed, in the place of asking the system for fresh
+ * pages each time. For the whole process, so not for a library to decide; does nothing where the
+ * environment (MALLOC_..._, GLIBC_TUNABLES) has decided, or with another C library than GNU's. */
+void cam_alloc_expect_bodies(void);
+
 /* Gives what the C library holds of freed memory back to the system, where it can be told to. Looks
  * at every page of the heap: for the moments after much was freed. */
 void cam_alloc_trim(void);

@@ -51,7 +51,8 @@ cam_transport CamTransport_Of(cam_state *state, PyObject *object) {
 
 DEFINE_CALL(CamTransport_Close, CamStream_Close, CamTls_Close, close)
 DEFINE_CALL(CamTransport_Abort, CamStream_Abort, CamTls_Abort, abort)
-DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReading, CamTls_PauseReading, pause_reading)
+DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReadingLazily, CamTls_PauseReading,
+            pause_reading)
 DEFINE_CALL(CamTransport_ResumeReading, CamStream_ResumeReading, CamTls_ResumeReading,
             resume_reading)
 

@@ -449,7 +449,7 @@ static PyObject *stream_repr(PyObject *self) {
     }
     return PyUnicode_FromFormat(
         "<%s%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, stream->closing ? " closing" : "",
-        stream->shown_fd, stream->io.interest & CAM_POLL_IN ? "polling" : "idle",
+        stream->shown_fd, stream->io.interest & CAM_POLL_IN && !stream->paused ? "polling" : "idle",
         stream->io.interest & CAM_POLL_OUT ? "polling" : "idle", stream->outbox.size);
 }
 

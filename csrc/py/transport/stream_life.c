@@ -69,7 +69,12 @@ int cam_stream_watch(StreamObject *stream, uint32_t interest) {
 }
 
 void cam_stream_lend(StreamObject *stream) {
-    if (stream->io.interest == 0 && stream->loop != NULL) {
+    /* What is paused need not be watched for reading; see CamStream_PauseReadingLazily. */
+    uint32_t interest = stream->io.interest;
+    if (stream->paused) {
+        interest &= ~(uint32_t)CAM_POLL_IN;
+    }
+    if (interest == 0 && stream->loop != NULL) {
         CamLoop_UnwatchIo(stream->loop, &stream->io);
     }
 }

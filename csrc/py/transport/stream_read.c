@@ -184,6 +184,9 @@ int cam_stream_readable(LoopObject *loop, PyObject *owner) {
     if (stream->lost || !(stream->io.interest & CAM_POLL_IN)) {
         return 0;
     }
+    if (stream->paused) {
+        return cam_stream_watch(stream, stream->io.interest & ~(uint32_t)CAM_POLL_IN);
+    }
     loop->reading = owner;
     int status = read_some(loop, stream);
     loop->reading = NULL;
@@ -199,6 +202,19 @@ int cam_stream_pause_reading(StreamObject *stream) {
     if (cam_stream_watch(stream, stream->io.interest & ~(uint32_t)CAM_POLL_IN) < 0) {
         return -1;
     }
+    cam_stream_debug(stream, "pauses reading", NULL);
+    return 0;
+}
+
+int CamStream_PauseReadingLazily(PyObject *object) {
+    StreamObject *stream = (StreamObject *)object;
+    if (stream->closing || stream->paused || stream->loop == NULL) {
+        return 0;
+    }
+    /* The poller hears of it when something arrives, cam_stream_readable() above: most are resumed
+     * before, and two system calls are saved. Not so for pause_reading(): a paused transport that
+     * nobody holds is not held by the loop either. */
+    stream->paused = true;
     cam_stream_debug(stream, "pauses reading", NULL);
     return 0;
 }

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Awaitable, Iterator
 from typing import Any, cast
 
-from camshaft._core import HttpServer
+from camshaft._core import HttpServer, expect_bodies
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
 from camshaft.server.http import http_server
@@ -101,6 +101,7 @@ class Server:
         it, as uvicorn's does: SIGINT as KeyboardInterrupt, SIGTERM by its default action.
         """
         self._raise_later = True
+        expect_bodies()  # the process is the server's
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
             runner.run(self.serve(sockets))
         self._raise_captured()
