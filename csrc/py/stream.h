@@ -11,6 +11,8 @@
 
 #include "state.h"
 
+#include <sys/types.h>
+
 /* True when `object` is a stream transport of this loop, so that the calls below apply; other
  * transports (TLS, another loop's) are driven by their Python methods. */
 int CamStream_Check(cam_state *state, PyObject *object);
@@ -23,6 +25,11 @@ int CamStream_Write(PyObject *stream, const char *data, Py_ssize_t size);
 
 /* The same for a bytes object, which is kept and not copied when it is large. */
 int CamStream_WriteBytes(PyObject *stream, PyObject *bytes);
+
+/* Queues `size` bytes (not 0) of a regular file, from `offset` on, which go out by sendfile(2) in
+ * their turn; they count as bytes queued. Takes the descriptor over, whatever comes of it. If the
+ * file is shorter by then, or cannot be read, the connection is lost. Linux only. 0 or -1. */
+int CamStream_WriteFile(PyObject *stream, int fd, off_t offset, size_t size);
 
 /* Flushes what is queued, then closes; connection_lost follows in a later callback. */
 int CamStream_Close(PyObject *stream);

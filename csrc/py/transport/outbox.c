@@ -2,6 +2,7 @@
 #include "transport/outbox.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum {
     KEEP_SIZE = 2 * 1024, /* bytes objects from here on are kept even behind a copy */
@@ -16,6 +17,9 @@ static void drop_first(CamOutbox *outbox) {
         outbox->last = NULL;
     }
     PyObject *keep = chunk->keep;
+    if (chunk->data == NULL) {
+        close(((CamFileChunk *)chunk)->fd);
+    }
     if (chunk != &outbox->lone) {
         PyMem_Free(chunk);
     }
@@ -34,7 +38,11 @@ void cam_outbox_consume(CamOutbox *outbox, size_t count) {
     while (count > 0 && outbox->first != NULL) {
         CamChunk *chunk = outbox->first;
         if (count < chunk->size) {
-            chunk->data += count;
+            if (chunk->data == NULL) {
+                ((CamFileChunk *)chunk)->offset += (off_t)count;
+            } else {
+                chunk->data += count;
+            }
             chunk->size -= count;
             return;
         }
@@ -46,8 +54,8 @@ void cam_outbox_consume(CamOutbox *outbox, size_t count) {
 int cam_outbox_vectors(const CamOutbox *outbox, struct iovec *vectors, size_t *size) {
     int used = 0;
     *size = 0;
-    for (CamChunk *chunk = outbox->first; chunk != NULL && used < CAM_OUTBOX_VECTORS;
-         chunk = chunk->next) {
+    for (CamChunk *chunk = outbox->first;
+         chunk != NULL && chunk->data != NULL && used < CAM_OUTBOX_VECTORS; chunk = chunk->next) {
         vectors[used].iov_base = (char *)chunk->data;
         vectors[used].iov_len = chunk->size;
         *size += chunk->size;
@@ -87,7 +95,7 @@ static void append_chunk(CamOutbox *outbox, CamChunk *chunk) {
 /* Room left behind the last chunk's bytes. */
 static size_t room_left(CamOutbox *outbox) {
     CamChunk *last = outbox->last;
-    if (last == NULL || last->keep != NULL) {
+    if (last == NULL || last->keep != NULL || last->data == NULL) {
         return 0;
     }
     return last->capacity - (size_t)(last->data - room_of(last)) - last->size;
@@ -105,7 +113,7 @@ int cam_outbox_add_copy(CamOutbox *outbox, const char *data, size_t size) {
     if (size > room) {
         /* Each chunk is larger than the one before it: few of them, and little room unused. */
         size_t wanted = FIRST_ROOM;
-        if (outbox->last != NULL && outbox->last->keep == NULL) {
+        if (outbox->last != NULL && outbox->last->capacity > 0) {
             wanted = outbox->last->capacity * 4;
         }
         if (wanted > LARGEST_ROOM) {
@@ -148,6 +156,19 @@ int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes) {
         .keep = Py_NewRef(bytes),
     };
     append_chunk(outbox, chunk);
+    outbox->size += size;
+    return 0;
+}
+
+int cam_outbox_add_file(CamOutbox *outbox, int fd, off_t offset, size_t size) {
+    CamFileChunk *file = PyMem_Malloc(sizeof(CamFileChunk));
+    if (file == NULL) {
+        close(fd);
+        PyErr_NoMemory();
+        return -1;
+    }
+    *file = (CamFileChunk){.chunk = {.size = size}, .offset = offset, .fd = fd};
+    append_chunk(outbox, &file->chunk);
     outbox->size += size;
     return 0;
 }

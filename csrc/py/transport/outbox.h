@@ -23,6 +23,13 @@ typedef struct CamChunk {
     PyObject *keep;   /* strong: a bytes object; NULL for a copy */
 } CamChunk;
 
+/* Bytes of a file, in a stream transport's outbox alone: the chunk's data is NULL. */
+typedef struct CamFileChunk {
+    CamChunk chunk;
+    off_t offset; /* of the first unsent byte */
+    int fd;       /* owned */
+} CamFileChunk;
+
 typedef struct CamOutbox {
     CamChunk *first;
     CamChunk *last;
@@ -39,8 +46,18 @@ int cam_outbox_add_copy(CamOutbox *outbox, const char *data, size_t size);
 /* Queues a bytes object, of exactly that type and not empty. 0, or -1 with MemoryError. */
 int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes);
 
-/* Fills at most CAM_OUTBOX_VECTORS with what is to be sent next; returns how many, *size being
- * their sum. */
+/* Queues `size` bytes, not 0, of a file. Takes the descriptor over, whatever comes of it. 0, or -1
+ * with MemoryError. */
+int cam_outbox_add_file(CamOutbox *outbox, int fd, off_t offset, size_t size);
+
+/* What is to be sent next if that is of a file, else NULL. */
+static inline CamFileChunk *cam_outbox_file(const CamOutbox *outbox) {
+    CamChunk *first = outbox->first;
+    return first != NULL && first->data == NULL ? (CamFileChunk *)first : NULL;
+}
+
+/* Fills at most CAM_OUTBOX_VECTORS with what is to be sent next, up to the next file; returns how
+ * many, *size being their sum. */
 int cam_outbox_vectors(const CamOutbox *outbox, struct iovec *vectors, size_t *size);
 
 /* Takes `count` sent bytes off the front. */

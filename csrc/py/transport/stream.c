@@ -658,6 +658,15 @@ int CamStream_WriteBytes(PyObject *self, PyObject *bytes) {
     return cam_stream_send_bytes(stream, bytes);
 }
 
+int CamStream_WriteFile(PyObject *self, int fd, off_t offset, size_t size) {
+    StreamObject *stream = (StreamObject *)self;
+    if (stream->lost || stream->loop == NULL || stream->eof_written) {
+        close(fd);
+        return 0;
+    }
+    return cam_stream_write_file(stream, fd, offset, size);
+}
+
 int CamStream_Close(PyObject *self) {
     return cam_stream_close((StreamObject *)self);
 }

@@ -173,6 +173,9 @@ bool cam_stream_is_write_lost(StreamObject *stream);
 int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size);
 int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes);
 
+/* The same for part of a file, whose descriptor it takes over, whatever comes of it. */
+int cam_stream_write_file(StreamObject *stream, int fd, off_t offset, size_t size);
+
 /* Queues one buffer (`bytes`, exactly that type, or when it is NULL a copy of data) without
  * sending yet; cam_stream_queued follows after the last, with the sum of sizes. */
 int cam_stream_queue(StreamObject *stream, PyObject *bytes, const char *data, size_t size);

@@ -16,11 +16,16 @@
 #include <errno.h>
 #include <pythread.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/sendfile.h>
+#endif
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
     DIRECT_SIZE = 64 * 1024,   /* buffers that are no bytes are from here on sent before copying */
+    FILE_SLICE = 1024 * 1024,  /* of a file, at most this much in one call */
     WRITES_BEFORE_WARNING = 5, /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 };
 
@@ -38,18 +43,65 @@ int cam_stream_queue(StreamObject *stream, PyObject *bytes, const char *data, si
 
 /* ---- sending ---- */
 
+/* Sends of a file what its file system does not let the kernel send by itself: as sendfile(2). */
+static ssize_t copy_file(StreamObject *stream, const CamFileChunk *file) {
+    char piece[16 * 1024];
+    size_t size = file->chunk.size < sizeof piece ? file->chunk.size : sizeof piece;
+    ssize_t count = pread(file->fd, piece, size, file->offset);
+    return count > 0 ? send(stream->io.fd, piece, (size_t)count, MSG_NOSIGNAL) : count;
+}
+
+/* Sends of the file that is first in the queue, no more than FILE_SLICE, so that one fast reader
+ * does not keep the loop. 0 with *more true when there may be room for more; or a positive errno. */
+static int send_file(StreamObject *stream, CamFileChunk *file, bool *more) {
+#ifdef __linux__
+    size_t size = file->chunk.size < FILE_SLICE ? file->chunk.size : FILE_SLICE;
+    off_t offset = file->offset;
+    ssize_t count = sendfile(stream->io.fd, file->fd, &offset, size);
+    if (count < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+        count = copy_file(stream, file);
+    }
+    *more = count > 0 && (size_t)count == file->chunk.size;
+    if (count > 0) {
+        cam_outbox_consume(&stream->outbox, (size_t)count);
+        return 0;
+    }
+    if (count == 0) {
+        return EIO; /* it has become shorter than what the peer was told */
+    }
+    *more = errno == EINTR;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : errno;
+#else
+    (void)stream;
+    (void)file;
+    *more = false;
+    return ENOSYS; /* nobody queues files here */
+#endif
+}
+
 /* Sends until all is sent or the kernel takes no more. 0, or a positive errno. No user code. */
 static int send_queue(StreamObject *stream) {
     while (stream->outbox.first != NULL) {
+        CamFileChunk *file = cam_outbox_file(&stream->outbox);
+        if (file != NULL) {
+            bool more;
+            int error = send_file(stream, file, &more);
+            if (error != 0 || !more) {
+                return error;
+            }
+            continue;
+        }
         struct iovec vectors[CAM_OUTBOX_VECTORS];
         size_t size;
         int used = cam_outbox_vectors(&stream->outbox, vectors, &size);
         ssize_t count;
+        /* A head and the file behind it belong into one packet. */
+        int flags = size < stream->outbox.size ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
         if (used == 1) {
-            count = send(stream->io.fd, vectors[0].iov_base, size, MSG_NOSIGNAL);
+            count = send(stream->io.fd, vectors[0].iov_base, size, flags);
         } else {
             struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)used};
-            count = sendmsg(stream->io.fd, &message, MSG_NOSIGNAL);
+            count = sendmsg(stream->io.fd, &message, flags);
         }
         if (count < 0) {
             if (errno == EINTR) {
@@ -209,6 +261,13 @@ int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size) {
         return 0;
     }
     if (cam_outbox_add_copy(&stream->outbox, data, size) < 0) {
+        return -1;
+    }
+    return cam_stream_queued(stream, size);
+}
+
+int cam_stream_write_file(StreamObject *stream, int fd, off_t offset, size_t size) {
+    if (cam_outbox_add_file(&stream->outbox, fd, offset, size) < 0) {
         return -1;
     }
     return cam_stream_queued(stream, size);
