@@ -3,6 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from camshaft._core import ClientDisconnected
 from camshaft.loop.event_loop import EventLoop, new_event_loop
 from camshaft.loop.policy import EventLoopPolicy, install
 from camshaft.loop.runner import run
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClientDisconnected",
     "Config",
     "EventLoop",
     "EventLoopPolicy",

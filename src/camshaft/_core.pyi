@@ -479,6 +479,10 @@ class SSLTransport(asyncio.Transport):
     def _force_close(self, reason: BaseException | None, /) -> None: ...
     def _test__append_write_backlog(self, data: bytes, /) -> None: ...
 
+# csrc/py/asgi/disconnect.c
+
+class ClientDisconnected(OSError): ...
+
 # csrc/py/asgi/options.c
 
 # Times in seconds, sizes in bytes; None is no limit.
@@ -486,6 +490,7 @@ class SSLTransport(asyncio.Transport):
 class HttpServerOptions(TypedDict, total=False):
     server_header: bool
     date_header: bool
+    send_raises: bool
     keep_alive: float | None
     head_timeout: float | None
     body_timeout: float | None

@@ -23,6 +23,7 @@ from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG
 
 HTTP_PROTOCOLS = ("auto", "camshaft")
 LIFESPANS = ("auto", "on", "off")
+ASGI_SPECS = ("2.5", "2.3")
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -329,6 +330,12 @@ class Settings:
     _: KW_ONLY
     ssl_world_readable_key: bool = setting(
         False, "Warn of a TLS key that everybody on the machine can read, instead of refusing it."
+    )
+    asgi_spec: str = setting(
+        ASGI_SPECS[0],
+        "Version of the ASGI specification that applications are told of. From 2.4 on, what they "
+        "send to a client that has left raises an OSError; in 2.3, as in uvicorn, it is dropped.",
+        choices=ASGI_SPECS,
     )
     ssl_handshake_timeout: float = setting(
         15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time

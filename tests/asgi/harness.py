@@ -33,6 +33,9 @@ class Log:
     def __init__(self) -> None:
         self.records: list[tuple[str, str, BaseException | None]] = []
 
+    def debug(self, message: str) -> None:
+        self.records.append(("debug", message, None))
+
     def warning(self, message: str) -> None:
         self.records.append(("warning", message, None))
 
@@ -41,7 +44,8 @@ class Log:
 
     @property
     def messages(self) -> list[str]:
-        return [message.strip() for _, message, _ in self.records]
+        """What is logged above the level of debugging."""
+        return [message.strip() for level, message, _ in self.records if level != "debug"]
 
 
 class Served:

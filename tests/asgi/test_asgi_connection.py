@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import camshaft
 from tests.asgi.conftest import Serve
 from tests.asgi.harness import LIMIT, Client, answer, echo, get, post, read_body
 
@@ -37,6 +38,8 @@ class Gate:
         except asyncio.CancelledError:
             self.ended.append("cancelled")
             raise
+        except camshaft.ClientDisconnected:
+            self.ended.append("disconnected")
 
 
 def test_keep_alive(start: Serve) -> None:
@@ -272,7 +275,7 @@ def test_abort(start: Serve) -> None:
         assert busy.at_end()
     served.until(lambda: served.http.connections == 0)
     served.call(gate.open.set)
-    served.until(lambda: gate.ended == ["answered"])
+    served.until(lambda: gate.ended == ["disconnected"])
 
 
 def test_disconnect_while_the_application_waits_for_it(start: Serve) -> None:
@@ -324,7 +327,7 @@ def test_reset_by_the_peer(start: Serve) -> None:
     client.sock.close()
     served.until(lambda: served.http.connections == 0)
     served.call(gate.open.set)
-    served.until(lambda: gate.ended == ["answered"])
+    served.until(lambda: gate.ended == ["disconnected"])
     assert served.loop_errors == []
 
 

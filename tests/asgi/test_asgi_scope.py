@@ -30,7 +30,7 @@ def test_whole_scope(start: Serve) -> None:
     scope = app.scopes[0]
     assert scope == {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": "1.1",
         "server": ("127.0.0.1", served.port),
         "client": address,
@@ -42,10 +42,16 @@ def test_whole_scope(start: Serve) -> None:
         "query_string": b"x=%20&y",
         "headers": [(b"host", b"example"), (b"x-custom", b"One"), (b"accept", b"*/*")],
         "state": {"pool": 1},
+        "extensions": {
+            "http.response.trailers": {},
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+            "http.response.early_hint": {},
+        },
     }
     assert list(scope) == [
         *("type", "asgi", "http_version", "server", "client", "scheme", "root_path", "method"),
-        *("path", "raw_path", "query_string", "headers", "state"),
+        *("path", "raw_path", "query_string", "headers", "state", "extensions"),
     ]
 
 
@@ -112,7 +118,7 @@ def test_each_request_has_objects_of_its_own(start: Serve) -> None:
             assert scope["headers"] == [(b"host", b"example"), (b"x-a", b"1")]
             assert scope["state"] == {"pool": []}
             assert scope["state"]["pool"] is pool
-            assert scope["asgi"]["spec_version"] == "2.3"
+            assert scope["asgi"]["spec_version"] == "2.5"
             scope["headers"].clear()
             scope["state"]["mine"] = scope["asgi"]["spec_version"] = 1
             scope["client"] = scope["extra"] = None

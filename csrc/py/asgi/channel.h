@@ -5,10 +5,15 @@
 
 #include "asgi/run.h"
 
+struct CycleObject;
+
 int cam_channel_exec(PyObject *module, cam_state *state);
 
 /* New references; NULL with an exception. */
 PyObject *CamChannel_NewReceive(RunObject *run);
 PyObject *CamChannel_NewSend(RunObject *run);
+
+/* send(piece, more_body, last) of a file that is sent in pieces: see send_file.c. */
+PyObject *CamChannel_NewPiece(struct CycleObject *cycle);
 
 #endif

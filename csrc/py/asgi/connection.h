@@ -86,6 +86,7 @@ typedef struct HttpProtocolObject {
     uint8_t trusted;     /* cam_trusted: the peer, as a proxy */
     bool memo_forwarded; /* the memo has X-Forwarded-For or X-Forwarded-Proto */
     bool secure;
+    bool te_trailers;    /* the last request said "TE: trailers" */
     bool served;         /* a request has been begun */
     bool feeding;        /* input.c is at work, and will see what changes */
     bool resume_planned; /* a call of _resume is on its way */

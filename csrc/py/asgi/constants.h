@@ -34,6 +34,12 @@
     X(status, "status")                                                                            \
     X(body, "body")                                                                                \
     X(more_body, "more_body")                                                                      \
+    X(trailers, "trailers")                                                                        \
+    X(more_trailers, "more_trailers")                                                              \
+    X(links, "links")                                                                              \
+    X(file, "file")                                                                                \
+    X(offset, "offset")                                                                            \
+    X(count, "count")                                                                              \
     /* their values */                                                                             \
     X(http, "http")                                                                                \
     X(https, "https")                                                                              \
@@ -42,11 +48,16 @@
     X(websocket, "websocket")                                                                      \
     X(version_10, "1.0")                                                                           \
     X(version_11, "1.1")                                                                           \
-    X(spec, "2.3")                                                                                 \
+    X(spec_23, "2.3")                                                                              \
+    X(spec_25, "2.5")                                                                              \
     X(http_request, "http.request")                                                                \
     X(http_disconnect, "http.disconnect")                                                          \
     X(response_start, "http.response.start")                                                       \
     X(response_body, "http.response.body")                                                         \
+    X(response_trailers, "http.response.trailers")                                                 \
+    X(early_hint, "http.response.early_hint")                                                      \
+    X(pathsend, "http.response.pathsend")                                                          \
+    X(zerocopysend, "http.response.zerocopysend")                                                  \
     /* attributes of transports, loops, futures and loggers */                                     \
     X(write, "write")                                                                              \
     X(close, "close")                                                                              \
@@ -72,6 +83,7 @@
     X(future_blocking, "_asyncio_future_blocking")                                                 \
     X(throw, "throw")                                                                              \
     X(get, "get")                                                                                  \
+    X(debug, "debug")                                                                              \
     X(warning, "warning")                                                                          \
     X(error, "error")                                                                              \
     X(resume, "_resume")                                                                           \
@@ -97,10 +109,13 @@
     X(cycle_type)                                                                                  \
     X(receive_type)                                                                                \
     X(send_type)                                                                                   \
+    X(piece_type)                                                                                  \
     X(wait_type)                                                                                   \
     X(done_type)                                                                                   \
     X(done)                                                                                        \
     X(cancelled_error)                                                                             \
+    X(client_disconnected)                                                                         \
+    X(pump)                                                                                        \
     X(kw_exc_info)
 
 typedef struct cam_asgi_constants {

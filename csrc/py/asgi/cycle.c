@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "asgi/cycle.h"
 
+#include "asgi/disconnect.h"
 #include "asgi/response.h"
 #include "asgi/scope.h"
 
@@ -27,6 +28,14 @@ static void make_good(CycleObject *self) {
     Py_DECREF(connection);
 }
 
+static bool is_lost(CycleObject *self) {
+    int gone = CamDisconnect_Check(self);
+    if (gone < 0) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    return gone > 0;
+}
+
 /* The application has returned `value`. */
 static void returned(RunObject *run, PyObject *value) {
     CycleObject *self = (CycleObject *)run;
@@ -42,7 +51,7 @@ static void returned(RunObject *run, PyObject *value) {
         CamServer_Log(self->server, error, utf8, NULL);
         Py_XDECREF(text);
         make_good(self);
-    } else if (self->connection == NULL) {
+    } else if (self->connection == NULL || is_lost(self)) {
         return; /* all is said, or nobody listens */
     } else if (self->peer_gone) {
         /* Very likely the application has heard of it and given up. */
@@ -61,14 +70,34 @@ static void returned(RunObject *run, PyObject *value) {
 }
 
 static void failed(RunObject *run, PyObject *exception) {
-    CamServer_Log(run->server, run->state->asgi.str_error, "Exception in ASGI application\n",
-                  exception);
+    if (CamDisconnect_IsTold((CycleObject *)run, exception)) {
+        CamServer_Log(run->server, run->state->asgi.str_debug,
+                      "The client has disconnected before the answer was complete.", NULL);
+    } else {
+        CamServer_Log(run->server, run->state->asgi.str_error, "Exception in ASGI application\n",
+                      exception);
+    }
     make_good((CycleObject *)run);
+}
+
+static PyObject *take_waiter(RunObject *run) {
+    CycleObject *self = (CycleObject *)run;
+    PyObject *waiter = self->waiter;
+    self->waiter = NULL;
+    return waiter;
+}
+
+/* What is not known to be on its way has not been sent. */
+static int waited(RunObject *run) {
+    int gone = run->server->options.send_raises ? CamDisconnect_Check((CycleObject *)run) : 0;
+    return gone > 0 ? CamDisconnect_Raise(run->state) : gone;
 }
 
 static const cam_run_kind request_kind = {
     .receive = CamCycle_Receive,
     .send = CamCycle_Send,
+    .take_waiter = take_waiter,
+    .waited = waited,
     .returned = returned,
     .failed = failed,
 };
@@ -121,9 +150,20 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     return self;
 }
 
+static int cycle_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(((CycleObject *)op)->waiter);
+    return CamRun_Traverse(op, visit, arg);
+}
+
+static int cycle_clear(PyObject *op) {
+    Py_CLEAR(((CycleObject *)op)->waiter);
+    return CamRun_Clear(op);
+}
+
 static void cycle_dealloc(PyObject *op) {
     CycleObject *self = (CycleObject *)op;
     PyObject_GC_UnTrack(op);
+    Py_CLEAR(self->waiter);
     Py_CLEAR(self->body);
     Py_CLEAR(self->method);
     Py_CLEAR(self->path);
@@ -134,8 +174,8 @@ static void cycle_dealloc(PyObject *op) {
 static PyType_Slot cycle_slots[] = {
     {Py_tp_doc, (void *)"The coroutine of one request: runs the application."},
     {Py_tp_dealloc, cycle_dealloc},
-    {Py_tp_traverse, CamRun_Traverse},
-    {Py_tp_clear, CamRun_Clear},
+    {Py_tp_traverse, cycle_traverse},
+    {Py_tp_clear, cycle_clear},
     {0, NULL},
 };
 

@@ -14,8 +14,9 @@
 /* How far the answer has come. */
 typedef enum cam_answer {
     CAM_ANSWER_NONE,
-    CAM_ANSWER_HELD,  /* http.response.start was sent: the head is in connection->output */
-    CAM_ANSWER_BEGUN, /* the head is written */
+    CAM_ANSWER_HELD,     /* http.response.start was sent: the head is in connection->output */
+    CAM_ANSWER_BEGUN,    /* the head is written */
+    CAM_ANSWER_TRAILERS, /* the body is written; http.response.trailers was announced */
     CAM_ANSWER_COMPLETE,
 } cam_answer;
 
@@ -28,6 +29,8 @@ typedef struct CycleObject {
     PyObject *method; /* for the access log: NULL without one */
     PyObject *path;
     PyObject *query_string;
+
+    PyObject *waiter; /* what sends a file, until send() has returned it */
 
     uint64_t length_left; /* of the answer, if has_length */
     uint64_t length_sent; /* of this body event */
@@ -45,7 +48,11 @@ typedef struct CycleObject {
     bool has_length;   /* the answer has a Content-Length */
     bool without_body; /* the answer must not have a body */
     bool chunked;
-    bool says_close; /* the application's own Connection header has "close" */
+    bool says_close;     /* the application's own Connection header has "close" */
+    bool trailers;       /* the application will send http.response.trailers */
+    bool sends_trailers; /* and the peer takes them */
+    bool trailers_begun; /* the last chunk is written, trailer fields may follow */
+    bool pumping;        /* a file is on its way in pieces, and nothing else may be sent */
 } CycleObject;
 
 int cam_cycle_exec(PyObject *module, cam_state *state);
@@ -65,5 +72,8 @@ static inline bool CamCycle_HasBegun(const CycleObject *self) {
 /* cam_run_kind.receive and .send of a cycle. */
 int CamCycle_Receive(RunObject *run, PyObject **event);
 int CamCycle_Send(RunObject *run, PyObject *event);
+
+/* A piece of the file that is under way (`pumping`), a bytes object; `last` is the last of it. */
+int CamCycle_SendPiece(CycleObject *self, PyObject *piece, bool more_body, bool last);
 
 #endif

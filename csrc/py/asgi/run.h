@@ -29,6 +29,11 @@ typedef struct cam_run_kind {
     int (*receive)(struct RunObject *self, PyObject **event);
     /* send(): takes an event. 0, or -1 with an exception. */
     int (*send)(struct RunObject *self, PyObject *event);
+    /* What is to be awaited after that instead of the peer: a new reference, or NULL without an
+     * exception. May be NULL. */
+    PyObject *(*take_waiter)(struct RunObject *self);
+    /* send() has waited for the peer: 0, or -1 with what it raises. May be NULL. */
+    int (*waited)(struct RunObject *self);
     /* The application has returned `value`, or raised `exception`. */
     void (*returned)(struct RunObject *self, PyObject *value);
     void (*failed)(struct RunObject *self, PyObject *exception);

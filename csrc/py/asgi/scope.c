@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "asgi/scope.h"
 
+#include "asgi/response.h"
+
 #include "http/chars.h"
 
 /* ---- addresses ---- */
@@ -198,10 +200,17 @@ static PyObject *header_pair(const cam_asgi_constants *c, const cam_h1_header *h
     return pair;
 }
 
-static PyObject *make_headers(const cam_asgi_constants *c, const cam_h1_request *request) {
+static PyObject *make_headers(HttpProtocolObject *connection, const cam_h1_request *request) {
+    const cam_asgi_constants *c = &connection->state->asgi;
     PyObject *headers = PyList_New((Py_ssize_t)request->header_count);
+    connection->te_trailers = false;
     for (size_t i = 0; headers != NULL && i < request->header_count; i++) {
-        PyObject *pair = header_pair(c, &request->headers[i], request);
+        const cam_h1_header *header = &request->headers[i];
+        if (header->name_id == CAM_H1_NAME_TE &&
+            CamResponse_HasToken(header->value.ptr, header->value.len, "trailers")) {
+            connection->te_trailers = true;
+        }
+        PyObject *pair = header_pair(c, header, request);
         if (pair == NULL) {
             Py_CLEAR(headers);
         } else {
@@ -252,7 +261,7 @@ static PyObject *headers_of(HttpProtocolObject *connection, const cam_h1_request
     if (request->from_memo) {
         return PyList_GetSlice(connection->memo_headers, 0, PY_SSIZE_T_MAX);
     }
-    PyObject *headers = make_headers(&connection->state->asgi, request);
+    PyObject *headers = make_headers(connection, request);
     if (headers != NULL && request->target_form != CAM_H1_TARGET_ABSOLUTE) {
         remember(connection, request, headers);
     }
@@ -266,6 +275,12 @@ static int put(PyObject *scope, PyObject *key, PyObject *value) {
     int result = value ? PyDict_SetItem(scope, key, value) : -1;
     Py_XDECREF(value);
     return result;
+}
+
+/* A copy of the dict that is scope[key], so that what an application does to it stays its own. */
+static PyObject *copy_of(PyObject *scope, PyObject *key) {
+    PyObject *dict = PyDict_GetItemWithError(scope, key);
+    return dict ? PyDict_Copy(dict) : NULL;
 }
 
 PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *request) {
@@ -305,6 +320,7 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
         put(scope, c->str_query_string,
             PyBytes_FromStringAndSize(query.ptr, (Py_ssize_t)query.len)) < 0 ||
         put(scope, c->str_state, PyDict_Copy(server->app_state)) < 0 ||
+        put(scope, c->str_extensions, copy_of(scope, c->str_extensions)) < 0 ||
         (request->minor_version == 0 &&
          PyDict_SetItem(scope, c->str_http_version, c->str_version_10) < 0) ||
         (forwarded && CamForwarded_Apply(connection, scope, headers) < 0)) {

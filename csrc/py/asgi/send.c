@@ -2,28 +2,37 @@
 /*
  * The events that an application sends: their order, their keys, and the bytes they become.
  *
- * The head waits for the first body event, as the ASGI specification asks: so a whole small
+ * The head waits for the first body event, as the ASGI specification lets it: so a whole small
  * answer is one write, it gets a Content-Length if it has none, and an application that fails in
- * between is still answered with 500. Once a peer is gone what is sent to it is dropped without a
- * word, which is why the scope's spec_version is 2.3: from 2.4 on send() would have to raise.
+ * between is still answered with 500.
  */
-#include "asgi/cycle.h"
+#include "asgi/send.h"
 
 #include "compat.h"
+#include "asgi/disconnect.h"
 #include "asgi/response.h"
 #include "asgi/scope.h"
+
+#include <unistd.h>
 
 enum {
     COPY_LIMIT = 16 * 1024, /* a body up to this goes into the output buffer */
     STATUS_MIN = 200,       /* a final status; what is below would need another one to follow */
-    STATUS_MAX = 599,
+    STATUS_MAX = 599,       /* RFC 9110 section 15: what is above is no status */
 };
 
-/* event[key]: 1 with *value a new reference, 0 when it is not there, -1. */
-static int lookup(PyObject *event, PyObject *key, PyObject **value) {
+/* ---- looking into events ---- */
+
+int CamSend_Lookup(PyObject *event, PyObject *key, PyObject **value) {
     if (PyDict_Check(event)) {
         *value = Py_XNewRef(PyDict_GetItemWithError(event, key));
         return *value ? 1 : PyErr_Occurred() ? -1 : 0;
+    }
+    *value = NULL;
+    if (!PyMapping_Check(event) || PySequence_Check(event)) {
+        PyErr_Format(PyExc_TypeError, "send() takes an event, which is a dict, not %.100s",
+                     Py_TYPE(event)->tp_name);
+        return -1;
     }
     *value = PyObject_GetItem(event, key);
     if (*value != NULL) {
@@ -36,61 +45,76 @@ static int lookup(PyObject *event, PyObject *key, PyObject **value) {
     return 0;
 }
 
-static int lookup_required(PyObject *event, PyObject *key, PyObject **value) {
-    int found = lookup(event, key, value);
-    if (found == 0) {
-        PyErr_SetObject(PyExc_KeyError, key);
+int CamSend_Flag(PyObject *event, PyObject *key) {
+    PyObject *value;
+    if (CamSend_Lookup(event, key, &value) < 0) {
+        return -1;
     }
-    return found > 0 ? 0 : -1;
+    int truth = value ? PyObject_IsTrue(value) : 0;
+    Py_XDECREF(value);
+    return truth;
 }
 
-/* Whether the event's type is `wanted`: 1, 0 or -1. */
+/* 1, 0 or -1. */
 static int is_type(PyObject *type, PyObject *wanted) {
-    if (type == wanted) {
-        return 1;
-    }
-    return PyObject_RichCompareBool(type, wanted, Py_EQ);
+    return type == wanted ? 1 : PyObject_RichCompareBool(type, wanted, Py_EQ);
 }
 
-/* The event's type must be `wanted`. 0, or -1 with RuntimeError. */
-static int check_type(PyObject *type, PyObject *wanted) {
-    int same = is_type(type, wanted);
-    if (same == 0) {
-        PyErr_Format(PyExc_RuntimeError, "Expected ASGI message '%U', but got '%S'.", wanted, type);
-    }
-    return same > 0 ? 0 : -1;
+static int wrong_type(PyObject *type, PyObject *wanted) {
+    PyErr_Format(PyExc_RuntimeError, "Expected ASGI message '%U', but got '%S'.", wanted, type);
+    return -1;
 }
 
 /* ---- http.response.start ---- */
 
+/* The status of an event, or -1 with an exception. */
+static int status_of(PyObject *event, PyObject *key) {
+    PyObject *value;
+    int found = CamSend_Lookup(event, key, &value);
+    if (found <= 0) {
+        if (found == 0) {
+            PyErr_SetString(PyExc_KeyError, "http.response.start has no 'status'");
+        }
+        return -1;
+    }
+    int status = -1;
+    if (!PyLong_Check(value) || PyBool_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "an HTTP status is an int, not %.100s",
+                     Py_TYPE(value)->tp_name);
+    } else {
+        int overflow;
+        long number = PyLong_AsLongAndOverflow(value, &overflow);
+        if (number >= STATUS_MIN && number <= STATUS_MAX) {
+            status = (int)number;
+        } else {
+            PyErr_Format(PyExc_RuntimeError, "Invalid HTTP status %S: it must be from 200 to 599.",
+                         value);
+        }
+    }
+    Py_DECREF(value);
+    return status;
+}
+
 static int send_start(CycleObject *self, PyObject *event) {
     const cam_asgi_constants *c = &self->state->asgi;
-    PyObject *value;
-    if (lookup_required(event, c->str_status, &value) < 0) {
-        return -1;
-    }
-    long status = PyLong_AsLong(value);
-    Py_DECREF(value);
-    if (status == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (status < STATUS_MIN || status > STATUS_MAX) {
-        PyErr_Format(PyExc_RuntimeError, "Invalid HTTP status %ld: it must be from 200 to 599.",
-                     status);
-        return -1;
-    }
+    int status = status_of(event, c->str_status);
+    int trailers = status < 0 ? -1 : CamSend_Flag(event, c->str_trailers);
     PyObject *headers = NULL;
-    if (lookup(event, c->str_headers, &headers) < 0) {
+    if (trailers < 0 || CamSend_Lookup(event, c->str_headers, &headers) < 0) {
         return -1;
     }
     if (headers == Py_None) {
         Py_CLEAR(headers);
     }
-    /* An event that is no dict may have run anything. */
-    int result = self->connection ? CamResponse_BuildHead(self, (int)status, headers) : 0;
+    int result = self->connection ? CamResponse_BuildHead(self, status, headers) : 0;
     Py_XDECREF(headers);
     if (result == 0 && self->connection != NULL) {
         self->answer = CAM_ANSWER_HELD;
+        self->trailers = trailers;
+        /* RFC 9110 section 6.5.1 leaves it to us, ASGI only to those who ask for them; and they
+         * need the chunked coding (RFC 9112 section 7.1.2). */
+        self->sends_trailers = trailers && self->connection->te_trailers && self->minor_version &&
+                               !self->has_length && !self->without_body;
     }
     return result;
 }
@@ -127,16 +151,18 @@ static void log_access(CycleObject *self, HttpProtocolObject *connection) {
     Py_DECREF(log);
 }
 
-/* Writes what is in the output buffer, then the body, then `tail`, in as few writes as can be. */
-static int write_parts(HttpProtocolObject *connection, PyObject *bytes, const char *data,
-                       size_t size, const char *tail, size_t tail_size) {
+/* Writes what is in the output buffer, then the part, then `tail`, in as few writes as can be. */
+static int write_parts(HttpProtocolObject *connection, cam_part *part, const char *tail,
+                       size_t tail_size) {
     cam_state *state = connection->state;
     cam_buffer *out = &connection->output;
-    if (size <= COPY_LIMIT) {
-        if (cam_buffer_append(out, data, size) < 0 || cam_buffer_append(out, tail, tail_size) < 0) {
+    bool apart = part->fd >= 0 || part->size > COPY_LIMIT;
+    if (!apart) {
+        if (cam_buffer_append(out, part->data, part->size) < 0 ||
+            cam_buffer_append(out, tail, tail_size) < 0) {
             return -1;
         }
-        size = tail_size = 0;
+        tail_size = 0;
     }
     /* Taken off the connection while it is written: pause_writing() is somebody else's code. */
     cam_buffer head = *out;
@@ -148,9 +174,14 @@ static int write_parts(HttpProtocolObject *connection, PyObject *bytes, const ch
     } else {
         cam_buffer_free(&head);
     }
-    if (result == 0 && size > 0) {
-        result = bytes ? CamTransport_WriteBytes(state, connection->transport, bytes)
-                       : CamTransport_Write(state, connection->transport, data, size);
+    if (result == 0 && part->fd >= 0) {
+        int fd = part->fd;
+        part->fd = -1;
+        result = CamTransport_WriteFile(state, connection->transport, fd, part->offset, part->size);
+    } else if (result == 0 && apart) {
+        result = part->bytes
+                     ? CamTransport_WriteBytes(state, connection->transport, part->bytes)
+                     : CamTransport_Write(state, connection->transport, part->data, part->size);
     }
     if (result == 0) {
         result = CamTransport_Write(state, connection->transport, tail, tail_size);
@@ -158,8 +189,7 @@ static int write_parts(HttpProtocolObject *connection, PyObject *bytes, const ch
     return result;
 }
 
-/* 0 when the body fits what Content-Length says, or -1 with RuntimeError. */
-static int check_length(const CycleObject *self, size_t size, bool more_body) {
+int CamSend_CheckLength(const CycleObject *self, uint64_t size, bool more_body) {
     if (self->without_body || !self->has_length) {
         return 0;
     }
@@ -174,8 +204,8 @@ static int check_length(const CycleObject *self, size_t size, bool more_body) {
     return 0;
 }
 
-/* The answer is complete: the connection is free for the next one. */
-static int complete(CycleObject *self, HttpProtocolObject *connection) {
+int CamSend_Complete(CycleObject *self) {
+    HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     self->answer = CAM_ANSWER_COMPLETE;
     self->server->request_count++;
     if (self->server->metrics != NULL) {
@@ -186,85 +216,131 @@ static int complete(CycleObject *self, HttpProtocolObject *connection) {
         Py_DECREF(self); /* the caller has another reference */
     }
     CamRun_Detach((RunObject *)self);
-    return CamHttpProtocol_Finished(connection, self->keep_alive);
+    int result = CamHttpProtocol_Finished(connection, self->keep_alive);
+    Py_DECREF(connection);
+    return result;
 }
 
-static int send_bytes(CycleObject *self, PyObject *bytes, const char *data, size_t size,
-                      bool more_body) {
-    if (check_length(self, size, more_body) < 0) {
-        return -1;
-    }
-    HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
-    cam_buffer *out = &connection->output;
-    bool first = self->answer == CAM_ANSWER_HELD;
-    int result = first ? CamResponse_EndHead(self, size, more_body) : 0;
-    const char *tail = "";
-    size_t tail_size = 0;
-    if (self->without_body) {
-        size = 0;
-    } else if (self->chunked) {
-        if (size > 0) {
-            char line[24];
-            int len = PyOS_snprintf(line, sizeof line, "%zx\r\n", size);
-            result = result < 0 ? result : cam_buffer_append(out, line, (size_t)len);
-            tail = more_body ? "\r\n" : "\r\n0\r\n\r\n";
-        } else {
-            tail = more_body ? "" : "0\r\n\r\n";
-        }
-        tail_size = strlen(tail);
-    } else if (self->has_length) {
-        self->length_left -= size;
-    }
-    if (result == 0) {
-        self->answer = CAM_ANSWER_BEGUN;
-        self->awaits_100 = false;
-        result = write_parts(connection, bytes, data, size, tail, tail_size);
-    }
-    if (result < 0) {
-        /* What is out cannot be taken back, and what is not will never come. */
+int CamSend_Fail(CycleObject *self) {
+    HttpProtocolObject *connection = (HttpProtocolObject *)Py_XNewRef(self->connection);
+    if (connection != NULL) {
         PyObject *error = PyErr_GetRaisedException();
         if (CamTransport_Abort(self->state, connection->transport) < 0) {
             PyErr_WriteUnraisable((PyObject *)connection);
         }
         PyErr_SetRaisedException(error);
+        Py_DECREF(connection);
+    }
+    return -1;
+}
+
+/* What a part is framed by: puts what is before it into the output buffer, and returns what comes
+ * after it; NULL with an exception. */
+static const char *frame(CycleObject *self, cam_part *part, bool more_body) {
+    if (self->without_body) {
+        part->size = 0;
+        return "";
+    }
+    if (!self->chunked) {
+        if (self->has_length) {
+            self->length_left -= part->size;
+        }
+        return "";
+    }
+    /* The last chunk waits for trailers, if there will be any. */
+    bool ends = !more_body && !self->sends_trailers;
+    if (part->size == 0) {
+        return ends ? "0\r\n\r\n" : ""; /* an empty chunk would be the last one */
+    }
+    char line[24];
+    int len = PyOS_snprintf(line, sizeof line, "%zx\r\n", part->size);
+    if (cam_buffer_append(&self->connection->output, line, (size_t)len) < 0) {
+        return NULL;
+    }
+    return ends ? "\r\n0\r\n\r\n" : "\r\n";
+}
+
+static int send_part(CycleObject *self, cam_part *part, bool more_body) {
+    /* Looked at again: what was done to see the event may have run anything. */
+    if (self->connection == NULL) {
+        return 0;
+    }
+    if (self->answer != CAM_ANSWER_HELD && self->answer != CAM_ANSWER_BEGUN) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "The response was completed while an ASGI message was read.");
+        return -1;
+    }
+    if (CamSend_CheckLength(self, part->size, more_body) < 0) {
+        return -1;
+    }
+    HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
+    bool first = self->answer == CAM_ANSWER_HELD;
+    int result = first ? CamResponse_EndHead(self, part->size, more_body) : 0;
+    const char *tail = result == 0 ? frame(self, part, more_body) : NULL;
+    if (tail != NULL) {
+        if (part->fd >= 0 && part->size == 0) {
+            close(part->fd);
+            part->fd = -1;
+        }
+        self->answer = CAM_ANSWER_BEGUN;
+        self->awaits_100 = false;
+        result = write_parts(connection, part, tail, strlen(tail));
+    } else {
+        result = -1;
+    }
+    if (result < 0) {
+        result = CamSend_Fail(self);
     } else {
         if (first) {
             log_access(self, connection);
         }
         if (!more_body && self->connection != NULL) {
-            result = complete(self, connection);
+            if (self->trailers) {
+                self->answer = CAM_ANSWER_TRAILERS;
+            } else {
+                result = CamSend_Complete(self);
+            }
         }
     }
     Py_DECREF(connection);
     return result;
 }
 
+int CamSend_Part(CycleObject *self, cam_part *part, bool more_body) {
+    int result = send_part(self, part, more_body);
+    if (part->fd >= 0) {
+        close(part->fd);
+        part->fd = -1;
+    }
+    return result;
+}
+
 static int send_body(CycleObject *self, PyObject *event) {
     const cam_asgi_constants *c = &self->state->asgi;
-    PyObject *more = NULL;
     PyObject *body = NULL;
-    if (lookup(event, c->str_more_body, &more) < 0) {
+    int more_body = CamSend_Flag(event, c->str_more_body);
+    if (more_body < 0 || CamSend_Lookup(event, c->str_body, &body) < 0) {
         return -1;
     }
-    int more_body = more ? PyObject_IsTrue(more) : 0;
-    Py_XDECREF(more);
-    if (more_body < 0 || lookup(event, c->str_body, &body) < 0) {
-        return -1;
-    }
+    cam_part part = {.data = "", .fd = -1};
     int result = -1;
-    if (self->connection == NULL) {
-        result = 0; /* lost while the event was looked at */
-    } else if (body == NULL) {
-        result = send_bytes(self, NULL, "", 0, more_body);
+    if (body == NULL) {
+        result = CamSend_Part(self, &part, more_body);
     } else if (PyBytes_CheckExact(body)) {
-        result = send_bytes(self, body, PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body),
-                            more_body);
+        part.bytes = body;
+        part.data = PyBytes_AS_STRING(body);
+        part.size = (size_t)PyBytes_GET_SIZE(body);
+        result = CamSend_Part(self, &part, more_body);
+    } else if (!PyObject_CheckBuffer(body)) {
+        PyErr_Format(PyExc_TypeError,
+                     "a response's body is bytes, bytearray or memoryview, not %.100s",
+                     Py_TYPE(body)->tp_name);
     } else {
         Py_buffer view;
         if (PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) == 0) {
-            result = self->connection == NULL
-                         ? 0
-                         : send_bytes(self, NULL, view.buf, (size_t)view.len, more_body);
+            part.data = view.buf;
+            part.size = (size_t)view.len;
+            result = CamSend_Part(self, &part, more_body);
             PyBuffer_Release(&view);
         }
     }
@@ -272,36 +348,107 @@ static int send_body(CycleObject *self, PyObject *event) {
     return result;
 }
 
-int CamCycle_Send(RunObject *run, PyObject *event) {
-    CycleObject *self = (CycleObject *)run;
+/* ---- the order ---- */
+
+static int send_first(CycleObject *self, PyObject *type, PyObject *event) {
     const cam_asgi_constants *c = &self->state->asgi;
-    if (self->connection == NULL && self->answer != CAM_ANSWER_COMPLETE) {
-        return 0;
+    int same = is_type(type, c->str_response_start);
+    if (same > 0) {
+        return self->connection ? send_start(self, event) : 0;
     }
-    PyObject *type;
-    if (lookup_required(event, c->str_type, &type) < 0) {
-        return -1;
+    /* Before the head is known is where early hints are of most use, though ASGI allows them only
+     * after it. */
+    same = same < 0 ? -1 : is_type(type, c->str_early_hint);
+    if (same > 0) {
+        return CamSend_EarlyHint(self, event);
     }
-    int result = -1;
+    return same < 0 ? -1 : wrong_type(type, c->str_response_start);
+}
+
+static int send_later(CycleObject *self, PyObject *type, PyObject *event) {
+    const cam_asgi_constants *c = &self->state->asgi;
+    int same = is_type(type, c->str_response_body);
+    if (same != 0) {
+        return same < 0 ? -1 : send_body(self, event);
+    }
+    if ((same = is_type(type, c->str_zerocopysend)) != 0) {
+        return same < 0 ? -1 : CamSend_File(self, event);
+    }
+    if ((same = is_type(type, c->str_pathsend)) != 0) {
+        return same < 0 ? -1 : CamSend_Path(self, event);
+    }
+    if ((same = is_type(type, c->str_early_hint)) != 0) {
+        return same < 0 ? -1 : CamSend_EarlyHint(self, event);
+    }
+    return wrong_type(type, c->str_response_body);
+}
+
+/* Takes an event whose type is known. */
+static int take(CycleObject *self, PyObject *type, PyObject *event) {
+    const cam_asgi_constants *c = &self->state->asgi;
+    int same;
     switch ((cam_answer)self->answer) {
     case CAM_ANSWER_NONE:
-        result = check_type(type, c->str_response_start);
-        if (result == 0 && self->connection != NULL) {
-            result = send_start(self, event);
-        }
-        break;
+        return send_first(self, type, event);
     case CAM_ANSWER_HELD:
     case CAM_ANSWER_BEGUN:
-        result = check_type(type, c->str_response_body);
-        if (result == 0) {
-            result = send_body(self, event);
+        if (self->pumping) {
+            PyErr_Format(PyExc_RuntimeError, "Unexpected ASGI message '%S' while a file is sent.",
+                         type);
+            return -1;
         }
-        break;
+        return send_later(self, type, event);
+    case CAM_ANSWER_TRAILERS:
+        same = is_type(type, c->str_response_trailers);
+        if (same > 0) {
+            return CamSend_Trailers(self, event);
+        }
+        return same < 0 ? -1 : wrong_type(type, c->str_response_trailers);
     case CAM_ANSWER_COMPLETE:
         PyErr_Format(PyExc_RuntimeError,
                      "Unexpected ASGI message '%S' sent, after response already completed.", type);
-        break;
+        return -1;
     }
+    return -1;
+}
+
+/* 0 when there is somebody to send to; 1 when what is sent is to be dropped; -1 with an exception.
+ */
+static int check_connected(CycleObject *self) {
+    int gone = CamDisconnect_Check(self);
+    return gone > 0 && self->server->options.send_raises ? CamDisconnect_Raise(self->state) : gone;
+}
+
+int CamCycle_SendPiece(CycleObject *self, PyObject *piece, bool more_body, bool last) {
+    int gone = check_connected(self);
+    if (gone != 0) {
+        return gone < 0 ? -1 : 0;
+    }
+    cam_part part = {.bytes = piece,
+                     .data = PyBytes_AS_STRING(piece),
+                     .size = (size_t)PyBytes_GET_SIZE(piece),
+                     .fd = -1};
+    if (last) {
+        self->pumping = false;
+    }
+    return CamSend_Part(self, &part, more_body || !last);
+}
+
+int CamCycle_Send(RunObject *run, PyObject *event) {
+    CycleObject *self = (CycleObject *)run;
+    int gone = check_connected(self);
+    if (gone != 0) {
+        return gone < 0 ? -1 : 0;
+    }
+    PyObject *type;
+    int found = CamSend_Lookup(event, self->state->asgi.str_type, &type);
+    if (found <= 0) {
+        if (found == 0) {
+            PyErr_SetString(PyExc_KeyError, "the event given to send() has no 'type'");
+        }
+        return -1;
+    }
+    int result = take(self, type, event);
     Py_DECREF(type);
     return result;
 }

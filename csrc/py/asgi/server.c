@@ -5,6 +5,7 @@
 #include <structmember.h>
 
 #include "compat.h"
+#include "asgi/response.h"
 #include "asgi/run.h"
 #include "asgi/timing.h"
 #include "http/chars.h"
@@ -173,44 +174,54 @@ static PyObject *server_vectorcall(PyObject *op, PyObject *const *args, size_t n
     return CamHttpProtocol_New((HttpServerObject *)op);
 }
 
-/* Adds "name: value\r\n" to lines. 0, or -1 with ValueError or TypeError. */
-static int add_fixed_header(PyObject *item, cam_buffer *lines, HttpServerObject *server) {
-    char *name, *value;
-    Py_ssize_t name_len, value_len;
+/* Names of what tells where a response ends, or how long its connection lasts. */
+static bool is_framing(const char *name, size_t len) {
+    static const char *const names[] = {"connection", "content-length",    "keep-alive",
+                                        "trailer",    "transfer-encoding", "upgrade"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (len == strlen(names[i]) && cam_char_equal(name, names[i], len)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds "name: value\r\n" to the server's lines. 0, or -1 with ValueError or TypeError. */
+static int add_fixed_header(HttpServerObject *server, PyObject *item, cam_buffer *lines) {
     PyObject *pair = PySequence_Tuple(item);
     if (pair == NULL) {
         return -1;
     }
     int result = -1;
+    cam_buffer line = {0};
     if (PyTuple_GET_SIZE(pair) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(pair, 0)) ||
         !PyBytes_Check(PyTuple_GET_ITEM(pair, 1))) {
         PyErr_SetString(PyExc_TypeError, "headers: each must be a pair of bytes, (name, value)");
         goto done;
     }
-    (void)PyBytes_AsStringAndSize(PyTuple_GET_ITEM(pair, 0), &name, &name_len);
-    (void)PyBytes_AsStringAndSize(PyTuple_GET_ITEM(pair, 1), &value, &value_len);
-    if (name_len == 0 ||
-        cam_char_span(name, (size_t)name_len, CAM_CHAR_TOKEN) != (size_t)name_len ||
-        cam_char_span(value, (size_t)value_len, CAM_CHAR_FIELD) != (size_t)value_len) {
-        PyErr_Format(PyExc_ValueError, "headers: %R is not a valid header", pair);
+    const char *name = PyBytes_AS_STRING(PyTuple_GET_ITEM(pair, 0));
+    size_t len = (size_t)PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0));
+    if (CamResponse_PutField(&line, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+            PyErr_Format(PyExc_ValueError, "headers: %R is not a valid header", pair);
+        }
         goto done;
     }
-    if (cam_buffer_reserve(lines, (size_t)name_len + (size_t)value_len + 4) < 0) {
+    if (is_framing(name, len)) {
+        PyErr_Format(PyExc_ValueError, "headers: %R is for the server to say", pair);
         goto done;
     }
-    for (Py_ssize_t i = 0; i < name_len; i++) {
-        lines->ptr[lines->len++] = (char)cam_char_lower[(uint8_t)name[i]];
+    PyObject **own = len == 6 && cam_char_equal(name, "server", 6) ? &server->server_line
+                     : len == 4 && cam_char_equal(name, "date", 4) ? &server->date_line
+                                                                   : NULL;
+    if (own != NULL) {
+        Py_XSETREF(*own, PyBytes_FromStringAndSize(line.ptr, (Py_ssize_t)line.len));
+        result = *own ? 0 : -1;
+    } else {
+        result = cam_buffer_append(lines, line.ptr, line.len);
     }
-    cam_buffer_put(lines, ": ", 2);
-    cam_buffer_put(lines, value, (size_t)value_len);
-    cam_buffer_put(lines, "\r\n", 2);
-    if (name_len == 6 && cam_char_equal(name, "server", 6)) {
-        server->options.server_header = false;
-    } else if (name_len == 4 && cam_char_equal(name, "date", 4)) {
-        server->options.date_header = false;
-    }
-    result = 0;
 done:
+    cam_buffer_free(&line);
     Py_DECREF(pair);
     return result;
 }
@@ -221,7 +232,7 @@ static int set_headers(HttpServerObject *server, PyObject *headers) {
     if (iterator != NULL) {
         PyObject *item;
         while ((item = PyIter_Next(iterator)) != NULL) {
-            int error = add_fixed_header(item, &lines, server);
+            int error = add_fixed_header(server, item, &lines);
             Py_DECREF(item);
             if (error < 0) {
                 break;
@@ -236,16 +247,34 @@ static int set_headers(HttpServerObject *server, PyObject *headers) {
     return server->fixed_headers ? 0 : -1;
 }
 
-static int set_scope_template(HttpServerObject *server, PyObject *asgi_version) {
+/* What applications may send beyond a head and a body: the extensions of the ASGI specification
+ * that send.c knows. Each has an empty dict, as that wants. */
+static PyObject *make_extensions(const cam_asgi_constants *c) {
+    PyObject *names[] = {c->str_response_trailers, c->str_pathsend, c->str_zerocopysend,
+                         c->str_early_hint};
+    PyObject *extensions = PyDict_New();
+    for (size_t i = 0; extensions != NULL && i < sizeof names / sizeof *names; i++) {
+        PyObject *none = PyDict_New();
+        if (none == NULL || PyDict_SetItem(extensions, names[i], none) < 0) {
+            Py_CLEAR(extensions);
+        }
+        Py_XDECREF(none);
+    }
+    return extensions;
+}
+
+/* Every key is there, so that to fill in a copy never makes the dict grow. */
+static int set_scope_template(HttpServerObject *server, PyObject *asgi_version,
+                              PyObject *extensions) {
     const cam_asgi_constants *c = &server->state->asgi;
     server->asgi_versions = PyDict_New();
     server->scope_template = PyDict_New();
     if (server->asgi_versions == NULL || server->scope_template == NULL ||
         PyDict_SetItem(server->asgi_versions, c->str_version, asgi_version) < 0 ||
-        PyDict_SetItem(server->asgi_versions, c->str_spec_version, c->str_spec) < 0) {
+        PyDict_SetItem(server->asgi_versions, c->str_spec_version,
+                       server->options.send_raises ? c->str_spec_25 : c->str_spec_23) < 0) {
         return -1;
     }
-    /* Every key is there, so that to fill in a copy never makes the dict grow. */
     struct {
         PyObject *key;
         PyObject *value;
@@ -263,6 +292,7 @@ static int set_scope_template(HttpServerObject *server, PyObject *asgi_version) 
         {c->str_query_string, Py_None},
         {c->str_headers, Py_None},
         {c->str_state, Py_None},
+        {c->str_extensions, extensions},
     };
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         if (PyDict_SetItem(server->scope_template, entries[i].key, entries[i].value) < 0) {
@@ -389,14 +419,16 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     CamSweep_Init(&self->sweep, CamTiming_Shortest(&options));
     self->date_second = -1;
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
+    PyObject *extensions = make_extensions(&state->asgi);
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
-        version == NULL ||
+        version == NULL || extensions == NULL ||
         (self->raw_root_path = PyUnicode_AsASCIIString(self->root_path)) == NULL ||
-        set_headers(self, headers) < 0 || set_scope_template(self, version) < 0 ||
+        set_headers(self, headers) < 0 || set_scope_template(self, version, extensions) < 0 ||
         set_logger(self, logger) < 0 ||
         (trusted_proxies != Py_None && CamTrust_Set(&self->trust, trusted_proxies) < 0)) {
         Py_CLEAR(self);
     }
+    Py_XDECREF(extensions);
     Py_XDECREF(version);
     return (PyObject *)self;
 }
@@ -446,6 +478,8 @@ static void server_dealloc(PyObject *op) {
     Py_CLEAR(self->raw_root_path);
     Py_CLEAR(self->fixed_headers);
     PyMem_Free(self->metrics);
+    Py_CLEAR(self->server_line);
+    Py_CLEAR(self->date_line);
     type->tp_free(op);
     Py_DECREF(type);
 }

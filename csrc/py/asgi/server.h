@@ -39,7 +39,9 @@ typedef struct HttpServerObject {
     PyObject *tls_info;       /* callable or NULL: the scope's "tls" extension of an SSLObject */
     PyObject *logger;         /* logging.Logger */
 
-    PyObject *fixed_headers; /* bytes: header lines that every response begins with */
+    PyObject *fixed_headers; /* bytes: header lines that every response has */
+    PyObject *server_line;   /* bytes or NULL: one that stands for our own Server */
+    PyObject *date_line;     /* the same for Date */
     time_t date_second;      /* when `date` was written */
     char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 

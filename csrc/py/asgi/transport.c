@@ -10,6 +10,8 @@
 #include "stream.h"
 #include "tls_transport.h"
 
+#include <unistd.h>
+
 /* Calls a method without arguments for its effect. */
 static int call(PyObject *object, PyObject *method) {
     PyObject *result = PyObject_CallMethodNoArgs(object, method);
@@ -89,6 +91,28 @@ int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject 
         Py_XDECREF(none);
         result = none ? 0 : -1;
     }
+    Py_DECREF(transport.object);
+    return result;
+}
+
+bool CamTransport_SendsFiles(cam_transport transport) {
+#ifdef __linux__
+    return transport.kind == CAM_TRANSPORT_STREAM;
+#else
+    (void)transport;
+    return false; /* sendfile(2) is another call elsewhere */
+#endif
+}
+
+int CamTransport_WriteFile(cam_state *state, cam_transport transport, int fd, off_t offset,
+                           size_t size) {
+    (void)state;
+    if (transport.object == NULL) {
+        close(fd);
+        return 0;
+    }
+    Py_INCREF(transport.object);
+    int result = CamStream_WriteFile(transport.object, fd, offset, size);
     Py_DECREF(transport.object);
     return result;
 }

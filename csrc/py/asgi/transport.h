@@ -11,6 +11,9 @@
 
 #include "state.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 typedef struct cam_transport {
     PyObject *object; /* strong in the connection; NULL before it is made and after it is lost */
     enum { CAM_TRANSPORT_OTHER, CAM_TRANSPORT_STREAM, CAM_TRANSPORT_TLS } kind;
@@ -22,6 +25,14 @@ cam_transport CamTransport_Of(cam_state *state, PyObject *object);
 /* The bytes are copied. */
 int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size);
 int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject *bytes);
+
+/* Whether it takes files as they are. */
+bool CamTransport_SendsFiles(cam_transport transport);
+
+/* Sends `size` bytes of a regular file, from `offset` on; takes the descriptor over, whatever comes
+ * of it. Only for a transport that sends files. */
+int CamTransport_WriteFile(cam_state *state, cam_transport transport, int fd, off_t offset,
+                           size_t size);
 
 /* Ends our direction once all is sent. 1, 0 when this transport cannot, or -1. */
 int CamTransport_WriteEof(cam_state *state, cam_transport transport);

@@ -99,8 +99,10 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
         if (CamRun_MustWaitToSend(run)) {
             outcome = suspend(self, result);
         } else {
-            *result = Py_NewRef(Py_None);
-            outcome = PYGEN_RETURN;
+            if (run->kind->waited == NULL || run->kind->waited(run) == 0) {
+                *result = Py_NewRef(Py_None);
+                outcome = PYGEN_RETURN;
+            }
             end_wait(self);
         }
     } else {

@@ -52,7 +52,8 @@ static ssize_t copy_file(StreamObject *stream, const CamFileChunk *file) {
 }
 
 /* Sends of the file that is first in the queue, no more than FILE_SLICE, so that one fast reader
- * does not keep the loop. 0 with *more true when there may be room for more; or a positive errno. */
+ * does not keep the loop. 0 with *more true when there may be room for more; or a positive errno.
+ */
 static int send_file(StreamObject *stream, CamFileChunk *file, bool *more) {
 #ifdef __linux__
     size_t size = file->chunk.size < FILE_SLICE ? file->chunk.size : FILE_SLICE;

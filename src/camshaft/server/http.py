@@ -37,6 +37,7 @@ def http_server(
         trusted_proxies=TrustedHosts(config.forwarded_allow_ips or ())
         if config.proxy_headers
         else None,
+        send_raises=config.asgi_spec != "2.3",
         keep_alive=float(config.timeout_keep_alive),
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
