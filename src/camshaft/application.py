@@ -99,7 +99,11 @@ def detect_interface(app: object) -> str:
 
 
 def adapt(app: object, interface: str) -> ASGI3Application:
-    """Return an ASGI 3 application for one with the interface "asgi3" or "asgi2"."""
+    """Return an ASGI 3 application for one with the interface "asgi3", "asgi2" or "wsgi"."""
+    if interface == "wsgi":
+        from camshaft.wsgi import WSGIAdapter
+
+        return WSGIAdapter(cast(Any, app))
     if interface == "asgi2":
         return ASGI2Adapter(cast(ASGI2Application, app))
     return cast(ASGI3Application, app)

@@ -84,10 +84,8 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
         context.exit()
 
 
-def _headers(
-    _: click.Context, __: click.Parameter, given: tuple[str, ...]
-) -> list[tuple[str, ...]]:
-    return [tuple(header.split(":", 1)) for header in given]
+def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[list[str]]:
+    return [header.split(":", 1) for header in given]
 
 
 @click.command()

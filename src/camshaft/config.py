@@ -13,9 +13,9 @@ import logging
 import logging.config
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from camshaft.application import (
@@ -29,8 +29,21 @@ from camshaft.application import (
 from camshaft.environment import EnvFileError, load_env_file
 from camshaft.importer import ImportStringError, import_from_string
 from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
-from camshaft.settings import ConfigError, LogConfig, LoopFactory, Settings
+from camshaft.message_log import MessageLogger
+from camshaft.middleware.proxy_headers import ProxyHeadersMiddleware
+from camshaft.server.lifespan import Lifespan
+from camshaft.settings import (
+    HTTP_PROTOCOLS,
+    WS_PROTOCOLS,
+    ConfigError,
+    LogConfig,
+    LoopFactory,
+    ProtocolClass,
+    Settings,
+    option_name,
+)
 from camshaft.unsupported import refuse_unsupported
+from camshaft.watched import Watched, watched
 
 # Exit status of a server that could not start, as uvicorn's.
 STARTUP_FAILURE = 3
@@ -67,15 +80,24 @@ class Config(Settings):
         self.loaded = False
         self.loaded_app: ASGI3Application
         self.ssl: ssl.SSLContext | None = None
+        self.http_protocol_class: ProtocolClass | None = None
+        self.ws_protocol_class: ProtocolClass | None = None
+        self.lifespan_class = Lifespan
         self.headers = list(self.headers or ())
-        self.encoded_headers = [_encode_header(header) for header in self.headers]
+        self.custom_headers = [_encode_header(header) for header in self.headers]
+        self.encoded_headers = self.custom_headers
+        if self.server_header and b"server" not in dict(self.custom_headers):
+            self.encoded_headers = [(b"server", b"camshaft"), *self.custom_headers]
         self.configure_logging()
+        self._resolve_reload()
         if self.env_file is not None:
             self._load_env_file(self.env_file)
         if self.workers is None:
             self.workers = _web_concurrency()
         if self.forwarded_allow_ips is None:
             self.forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+        if self.reload and self.workers > 1:
+            logger.warning('"workers" flag is ignored when reloading is enabled.')
 
     @property
     def asgi_version(self) -> Literal["2.0", "3.0"]:
@@ -83,9 +105,36 @@ class Config(Settings):
         return "2.0" if self.interface == "asgi2" else "3.0"
 
     @property
+    def should_reload(self) -> bool:
+        """Whether the process is to be started again when files change.
+
+        It cannot be for an application that is an object of this process.
+        """
+        return isinstance(self.app, str) and self.reload
+
+    @property
+    def use_subprocess(self) -> bool:
+        """Whether the application is to run in other processes than this."""
+        return self.reload or (self.workers or 1) > 1
+
+    @property
     def is_ssl(self) -> bool:
         """Whether the server is to speak TLS."""
         return bool(self.ssl_keyfile or self.ssl_certfile or self.ssl_context_factory)
+
+    def _resolve_reload(self) -> None:
+        found = Watched()
+        if self.should_reload:
+            found = watched(self.reload_dirs, self.reload_includes, self.reload_excludes)
+        elif self.reload_dirs or self.reload_includes or self.reload_excludes:
+            logger.warning(
+                "Current configuration will not reload as not all conditions are met, "
+                "please refer to documentation."
+            )
+        self.reload_dirs = found.directories
+        self.reload_dirs_excludes = found.excluded
+        self.reload_includes = found.includes
+        self.reload_excludes = found.excludes
 
     def _load_env_file(self, path: str | os.PathLike[str]) -> None:
         logger.info("Loading environment from '%s'", os.fspath(path))
@@ -117,17 +166,19 @@ class Config(Settings):
     def _apply_log_config(self, given: LogConfig) -> None:
         config: object = given
         if isinstance(given, str | os.PathLike):
-            path = Path(given)
-            if path.suffix == ".json":
-                config = json.loads(path.read_text(encoding="utf-8"))
-            elif path.suffix in (".yaml", ".yml"):
+            path = os.fspath(given)
+            if path.endswith(".json"):
+                with open(path) as file:
+                    config = json.load(file)
+            elif path.endswith((".yaml", ".yml")):
                 try:
                     yaml: Any = importlib.import_module("yaml")
                 except ImportError:
                     raise ValueError("a YAML file needs PyYAML: pip install pyyaml") from None
-                config = yaml.safe_load(path.read_text(encoding="utf-8"))
+                with open(path) as file:
+                    config = yaml.safe_load(file)
             else:
-                config = os.fspath(given)
+                config = path
         if isinstance(config, dict):
             logging.config.dictConfig(self._log_dict(config))
         else:
@@ -151,7 +202,7 @@ class Config(Settings):
             made_by = formatter.get("()")
             if isinstance(made_by, str) and made_by.startswith("uvicorn.logging."):
                 formatter["()"] = made_by.replace("uvicorn", "camshaft", 1)
-        if self.use_colors is not None:
+        if self.use_colors in (True, False):
             for name in ("default", "access"):
                 if name in formatters:
                     formatters[name]["use_colors"] = self.use_colors
@@ -171,12 +222,14 @@ class Config(Settings):
     def load(self) -> None:
         """Import the application, call it if it is a factory, and see how it is to be called.
 
-        `loaded_app` is then an ASGI 3 application, and `ssl` the context of TLS or None. Exits as
+        `loaded_app` is then an ASGI 3 application; `ssl` is the context of TLS, or None;
+        `http_protocol_class` and `ws_protocol_class` are None for what is built in. Exits as
         load_app does; raises what ssl_context in camshaft.server.tls does.
         """
-        # Here, because the package of it imports this module.
+        # Here, because it is asked for by few.
         from camshaft.server.tls import ssl_context
 
+        self._load_protocols()
         self.ssl = ssl_context(self)
         app = self.load_app()
         try:
@@ -187,7 +240,63 @@ class Config(Settings):
         if self.interface == "auto":
             self.interface = detect_interface(app)
         self.loaded_app = adapt(app, self.interface)
+        if logger.isEnabledFor(TRACE_LOG_LEVEL):
+            self.loaded_app = MessageLogger(self.loaded_app)
+        if self.http_protocol_class is not None and self.proxy_headers:
+            # What is built in does it itself.
+            trusted = self.forwarded_allow_ips or ()
+            self.loaded_app = ProxyHeadersMiddleware(self.loaded_app, trusted)
         self.loaded = True
+
+    def _load_protocols(self) -> None:
+        self.http_protocol_class = self._protocol_class("http", self.http, HTTP_PROTOCOLS)
+        self.ws_protocol_class = self._protocol_class("ws", self.ws, WS_PROTOCOLS)
+        if self.http_protocol_class is None:
+            if self.ws_protocol_class is not None:
+                raise ConfigError(
+                    "ws", self.ws, "it needs an --http of uvicorn's; camshaft's own has its own"
+                )
+        elif self.ws == "auto":
+            try:
+                auto = import_from_string(
+                    "uvicorn.protocols.websockets.auto:AutoWebSocketsProtocol"
+                )
+            except (ImportStringError, ImportError):
+                return
+            self.ws_protocol_class = cast(ProtocolClass | None, auto)
+
+    def _protocol_class(
+        self, setting: str, given: str | ProtocolClass, names: Mapping[str, str | None]
+    ) -> ProtocolClass | None:
+        if not isinstance(given, str):
+            return given
+        path = names.get(given, given)
+        if path is None:
+            return None
+        try:
+            return cast(ProtocolClass, import_from_string(path, example="Protocol"))
+        except (ImportStringError, ImportError) as error:
+            reason = _reason(error)
+            if given in names:
+                reason += " Is uvicorn installed, and what it needs for this?"
+            logger.error("Error loading %s %s. %s", option_name(setting), given, reason)
+            raise SystemExit(STARTUP_FAILURE) from None
+
+    def bind_socket(self) -> socket.socket:
+        """Return a socket that is bound to the configured address, and log where that is.
+
+        For who starts other processes, which inherit it. Exits with a line logged if it cannot
+        be had.
+        """
+        from camshaft.server.listeners import bind_one
+
+        return bind_one(self)
+
+    def setup_event_loop(self) -> None:
+        """Gone, as in uvicorn. Raises AttributeError."""
+        raise AttributeError(
+            "The `setup_event_loop` method was replaced by `get_loop_factory` in uvicorn 0.36.0."
+        )
 
     def get_loop_factory(self) -> LoopFactory | None:
         """Return what makes the event loop; None leaves it to asyncio's policy.
@@ -206,10 +315,10 @@ class Config(Settings):
                 reason = f"{_reason(error)} Is it installed? (pip install {self.loop})"
             else:
                 reason = _reason(error)
-            logger.error("Error loading event loop %s. %s", self.loop, reason)
+            logger.error("Error loading custom loop setup function. %s", reason)
             raise SystemExit(STARTUP_FAILURE) from None
         if not callable(factory):
-            logger.error("Error loading event loop %s. It is not callable.", self.loop)
+            logger.error("Error loading custom loop setup function. %s is not callable.", self.loop)
             raise SystemExit(STARTUP_FAILURE)
         return cast(LoopFactory, factory)
 
@@ -244,6 +353,6 @@ def _web_concurrency() -> int:
     """Return the number of workers that the environment asks for, as uvicorn reads it."""
     count = os.environ.get("WEB_CONCURRENCY", "1")
     try:
-        return int(count) or 1
+        return int(count)
     except ValueError:
         raise ConfigError("workers", count, "WEB_CONCURRENCY is no number") from None

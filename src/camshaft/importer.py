@@ -8,19 +8,21 @@ class ImportStringError(Exception):
     """An import string is malformed, or names a module or attribute that does not exist."""
 
 
-def import_from_string(text: str, example: str = "app") -> object:
-    """Return the object that `package.module:attribute.attribute` names.
+def import_from_string(text: object, example: str = "app") -> object:
+    """Return the object that `package.module:attribute.attribute` names; others as they are.
 
     `example` is the attribute to name to a user who gave none.
     Raises ImportStringError for the user's own mistakes. What the module itself raises while
     it is imported goes through, a ModuleNotFoundError for another module included: its
     traceback is what the user needs.
     """
+    if not isinstance(text, str):
+        return text
     module_name, _, attributes = text.partition(":")
     if not module_name or not attributes:
         raise ImportStringError(
-            f'Import string "{text}" must be in format "<module>:<attribute>", '
-            f'for example "{module_name or "main"}:{attributes or example}".'
+            f'Import string "{text}" must be in format "<module>:<attribute>". '
+            f'For example: "{module_name or "main"}:{attributes or example}".'
         )
     try:
         if "/" in module_name or module_name.startswith("."):

@@ -21,7 +21,23 @@ from typing import IO, Any, ClassVar, TypeVar, dataclass_transform
 
 from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG
 
-HTTP_PROTOCOLS = ("auto", "camshaft")
+HTTP_PROTOCOLS: dict[str, str | None] = {
+    # None is what is built in.
+    "auto": None,
+    "camshaft": None,
+    "h11": "uvicorn.protocols.http.h11_impl:H11Protocol",
+    "httptools": "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol",
+    "zttp": "uvicorn.protocols.http.zttp_impl:ZttpProtocol",
+}
+WS_PROTOCOLS: dict[str, str | None] = {
+    "auto": None,
+    "camshaft": None,
+    "none": None,
+    "websockets": "uvicorn.protocols.websockets.websockets_impl:WebSocketProtocol",
+    "websockets-sansio": "uvicorn.protocols.websockets.websockets_sansio_impl"
+    ":WebSocketsSansIOProtocol",
+    "wsproto": "uvicorn.protocols.websockets.wsproto_impl:WSProtocol",
+}
 LIFESPANS = ("auto", "on", "off")
 ASGI_SPECS = ("2.5", "2.3")
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
@@ -30,6 +46,8 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any]
 Path = str | os.PathLike[str]
 SSLContextFactory = Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]
+
+ProtocolClass = Callable[..., asyncio.Protocol]
 
 Check = Callable[[Any], str | None]
 """Takes a value and returns what is wrong with it, or None."""
@@ -158,10 +176,15 @@ def negative(what: str) -> Check:
     return lambda value: f"{what} cannot be negative" if value is not None and value < 0 else None
 
 
-def no_protocol(value: object) -> str | None:
-    if value in HTTP_PROTOCOLS:
-        return None
-    return "camshaft has one HTTP implementation; use auto or camshaft"
+def no_protocol(names: Mapping[str, str | None]) -> Check:
+    """Return the check for a protocol class: one of the names, an import string, or itself."""
+
+    def check(value: object) -> str | None:
+        if not isinstance(value, str) or value in names or ":" in value:
+            return None
+        return f"one of {', '.join(names)}, or a class as module:Class"
+
+    return check
 
 
 def no_level(value: str | int | None) -> str | None:
@@ -190,14 +213,20 @@ class Settings:
         "or an import string of a function that makes one.",
         metavar="[auto|camshaft|asyncio|uvloop|zuvloop]",
     )
-    http: str = setting(
+    http: str | ProtocolClass = setting(
         "auto",
-        "HTTP implementation; there is only camshaft's own.",
-        metavar="[auto|camshaft]",
-        check=no_protocol,
+        "HTTP implementation: camshaft's own unless said otherwise; one of uvicorn's, if that is "
+        "installed; or an import string of a class like those.",
+        metavar=f"[{'|'.join(HTTP_PROTOCOLS)}]",
+        check=no_protocol(HTTP_PROTOCOLS),
     )
     http2: bool = setting(False, "Speak HTTP/2 as well.")
-    ws: str = setting("auto", "WebSocket implementation; there is none yet.", metavar="[auto|none]")
+    ws: str | ProtocolClass = setting(
+        "auto",
+        "WebSocket implementation; there is none yet but with an --http of uvicorn's.",
+        metavar=f"[{'|'.join(WS_PROTOCOLS)}]",
+        check=no_protocol(WS_PROTOCOLS),
+    )
     ws_max_size: int = setting(16 * 1024 * 1024, "Largest WebSocket message in bytes.")
     ws_max_queue: int = setting(32, "Most WebSocket messages that wait to be received.")
     ws_ping_interval: float | None = setting(20.0, "Seconds between two WebSocket pings.")
@@ -231,11 +260,11 @@ class Settings:
     interface: str = setting(
         "auto",
         "How the application is called: auto finds out whether it is ASGI 3 or ASGI 2; "
-        "WSGI is not supported yet.",
+        "wsgi has to be said.",
         choices=INTERFACES,
     )
     reload: bool = setting(False, "Restart when files change.")
-    reload_dirs: list[str] | str | None = setting(
+    reload_dirs: Any = setting(
         None,
         "Directory to watch instead of the current one.",
         option="reload-dir",

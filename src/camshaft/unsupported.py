@@ -14,12 +14,10 @@ _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn whil
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
 _WEBSOCKET = "WebSocket is not supported yet"
 _LIMITS = "limits on requests are not supported yet; set them in a proxy in front"
-_NOTIFY = "notifications are not supported; start a task in the application's lifespan"
 
 # Name of the setting: the values that mean "off", and what to say of any other.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "http2": ((False,), "HTTP/2 is not supported yet; a proxy can speak it to clients"),
-    "ws": (("auto", "none"), _WEBSOCKET),
     "ws_max_size": ((16 * 1024 * 1024,), _WEBSOCKET),
     "ws_max_queue": ((32,), _WEBSOCKET),
     "ws_ping_interval": ((None, 20.0), _WEBSOCKET),
@@ -28,12 +26,6 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "limit_concurrency": ((None,), _LIMITS),
     "limit_max_requests": ((None,), _LIMITS),
     "limit_max_requests_jitter": ((0,), _LIMITS),
-    "timeout_notify": ((30,), _NOTIFY),
-    "callback_notify": ((None,), _NOTIFY),
-    "interface": (
-        ("auto", "asgi3", "asgi2"),
-        "WSGI is not supported yet; wrap the application in a2wsgi.WSGIMiddleware",
-    ),
     "h11_max_incomplete_event_size": (
         (None,),
         "camshaft parses HTTP itself and bounds what it buffers of a request",

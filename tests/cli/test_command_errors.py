@@ -23,11 +23,12 @@ from command_process import run_command
         (
             ["served"],
             'Error loading ASGI app. Import string "served" must be in format '
-            '"<module>:<attribute>", for example "served:app".',
+            '"<module>:<attribute>". For example: "served:app".',
         ),
         (
             ["served:app", "--loop", "served:nope"],
-            'Error loading event loop served:nope. Attribute "nope" not found in module "served".',
+            "Error loading custom loop setup function. "
+            'Attribute "nope" not found in module "served".',
         ),
     ],
 )

@@ -174,19 +174,19 @@ def test_what_is_no_setting() -> None:
             "--timeout-graceful-shutdown -0.5: a time cannot be negative.",
         ),
         (
-            {"http": "httptools"},
-            "--http httptools: camshaft has one HTTP implementation; use auto or camshaft.",
+            {"http": "fast"},
+            "--http fast: one of auto, camshaft, h11, httptools, zttp, or a class as module:Class.",
+        ),
+        (
+            {"ws": "fast"},
+            "--ws fast: one of auto, camshaft, none, websockets, websockets-sansio, wsproto, "
+            "or a class as module:Class.",
         ),
         ({"lifespan": "maybe"}, "--lifespan maybe: one of auto, on, off."),
         ({"interface": "asgi4"}, "--interface asgi4: one of auto, asgi3, asgi2, wsgi."),
         (
             {"log_level": "loud"},
             "--log-level loud: one of critical, error, warning, info, debug, trace.",
-        ),
-        (
-            {"interface": "wsgi"},
-            "--interface wsgi: WSGI is not supported yet; "
-            "wrap the application in a2wsgi.WSGIMiddleware.",
         ),
         ({"headers": [("one",)]}, "--header one: a header is given as Name:Value."),
         (
@@ -402,12 +402,15 @@ def test_loops() -> None:
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
-        ("os:nope", 'Error loading event loop os:nope. Attribute "nope" not found in module "os".'),
-        ("os:sep", "Error loading event loop os:sep. It is not callable."),
+        (
+            "os:nope",
+            'Error loading custom loop setup function. Attribute "nope" not found in module "os".',
+        ),
+        ("os:sep", "Error loading custom loop setup function. os:sep is not callable."),
         (
             "fastest",
-            'Error loading event loop fastest. Import string "fastest" must be in format '
-            '"<module>:<attribute>", for example "fastest:new_event_loop".',
+            'Error loading custom loop setup function. Import string "fastest" must be in format '
+            '"<module>:<attribute>". For example: "fastest:new_event_loop".',
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 import camshaft
 from camshaft.application import ASGI3Application, Receive, Scope, Send
+from camshaft.config import Config
 from camshaft.server.lifespan import Lifespan
 
 WAITING = "Waiting for application startup."
@@ -30,12 +31,12 @@ class Run:
         camshaft.run(self._run(app, mode))
 
     async def _run(self, app: ASGI3Application, mode: str) -> None:
-        lifespan = Lifespan(app, mode=mode, asgi_version="3.0")
+        lifespan = Lifespan(Config(app, lifespan=mode, interface="asgi3", log_config=None))
         await lifespan.startup()
-        started = lifespan.failed
+        started = lifespan.should_exit
         if not started:
             await lifespan.shutdown()
-        self.failed = (started, lifespan.failed)
+        self.failed = (started, lifespan.should_exit)
         self.state = lifespan.state
 
 
@@ -188,7 +189,7 @@ def test_cancel(lines: Any) -> None:
             ended.append(True)
 
     async def main() -> None:
-        lifespan = Lifespan(waits, mode="auto", asgi_version="3.0")
+        lifespan = Lifespan(Config(waits, log_config=None))
         await lifespan.startup()
         await lifespan.cancel()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Listening sockets, and what is said when there can be none."""
 
+import logging
 import os
 import socket
 import stat
@@ -189,3 +190,34 @@ def test_descriptor_that_cannot_be_used(tmp_path: Path) -> None:
         assert failure(fd=datagrams.fileno()) == (
             f"Cannot listen on file descriptor {datagrams.fileno()}: it is no stream socket."
         )
+
+
+@pytest.mark.parametrize("kind", ["host", "unix", "descriptor"])
+def test_socket_for_other_processes(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.error")
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        settings: dict[str, Any] = {
+            "host": {"port": 0},
+            "unix": {"uds": str(tmp_path / "socket")},
+            "descriptor": {"fd": given.fileno()},
+        }[kind]
+        with Config(None, log_config=None, **settings).bind_socket() as sock:
+            assert sock.get_inheritable()
+            where = {
+                "host": f"http://127.0.0.1:{sock.getsockname()[1]}" if kind == "host" else "",
+                "unix": f"unix socket {tmp_path / 'socket'}",
+                "descriptor": f"socket {given.getsockname()}",
+            }[kind]
+    assert caplog.messages == [f"Camshaft running on {where} (Press CTRL+C to quit)"]
+
+
+def test_socket_that_cannot_be_had(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = Config(None, port=other.getsockname()[1], log_config=None)
+        with pytest.raises(SystemExit) as caught:
+            config.bind_socket()
+    assert caught.value.code == 3
+    assert "address already in use" in caplog.text

@@ -403,3 +403,153 @@ def test_unix_socket_of_a_successor_stays(http: FakeHttp, tmp_path: Path) -> Non
     with successor:
         camshaft.run(run_and(server, steps))
         assert path.is_socket()
+
+
+def refused_at(address: tuple[str, int]) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(address) != 0
+
+
+@pytest.mark.parametrize("loop", [camshaft.new_event_loop, asyncio.new_event_loop])
+def test_cancelled_server_leaves_nothing_behind(http: FakeHttp, lines: Any, loop: Any) -> None:
+    server = server_for()
+    http.connections = http.tasks = 1
+
+    def on_cancel() -> None:
+        http.connections = http.tasks = 0
+
+    http.on_cancel = on_cancel
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve())
+        await until(lambda: server.started)
+        address = server.servers[0].sockets[0].getsockname()  # type: ignore[attr-defined]
+        serving.cancel()
+        await asyncio.wait([serving], timeout=LIMIT)
+        assert serving.cancelled()
+        assert refused_at(address)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+    assert http.asked == ["shutdown", "cancel", "abort"]
+    assert lines()[-1] == "Application shutdown complete."
+
+
+def test_cancelled_start(http: FakeHttp) -> None:
+    cancelled = []
+
+    async def stays(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+
+    server = Server(Config(stays, port=0, log_config=None))
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve())
+        await until(lambda: server.lifespan is not None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait([serving], timeout=LIMIT)
+        assert serving.cancelled()
+
+    camshaft.run(main())
+    assert cancelled == [True]
+
+
+def test_cancelled_twice(http: FakeHttp, lines: Any) -> None:
+    """The second time, the application's shutdown is not waited for either."""
+    cancelled = []
+
+    async def stays(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+
+    server = Server(Config(stays, port=0, log_config=None))
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve())
+        await until(lambda: server.started)
+        serving.cancel()
+        await until(lambda: "Waiting for application shutdown." in lines())
+        assert not serving.done()
+        serving.cancel()
+        await asyncio.wait([serving], timeout=LIMIT)
+        assert serving.cancelled()
+
+    camshaft.run(main())
+    assert cancelled == [True]
+
+
+def test_cancelled_after_a_shutdown_by_hand(http: FakeHttp, lines: Any) -> None:
+    """As uvicorn's own tests end a server."""
+    server = server_for()
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve())
+        await until(lambda: server.started)
+        await server.shutdown()
+        await server.shutdown()
+        serving.cancel()
+        await asyncio.wait([serving], timeout=LIMIT)
+
+    camshaft.run(main())
+    assert http.asked == ["shutdown"]
+    assert lines().count("Shutting down") == 1
+
+
+def test_notifies(http: FakeHttp) -> None:
+    notified = asyncio.Event()
+    times = []
+
+    async def notify() -> None:
+        times.append(len(times))
+        if len(times) == 3:
+            notified.set()
+
+    server = server_for(callback_notify=notify, timeout_notify=0)
+
+    async def steps() -> None:
+        await asyncio.wait_for(notified.wait(), LIMIT)
+        server.should_exit = True
+
+    camshaft.run(run_and(server, steps))
+    assert http.asked == ["shutdown"]
+
+
+def test_notification_that_fails_ends_it_gracefully(http: FakeHttp, lines: Any) -> None:
+    async def notify() -> None:
+        raise ZeroDivisionError
+
+    server = server_for(callback_notify=notify)
+    with pytest.raises(ZeroDivisionError):
+        server.run()
+    assert http.asked == ["shutdown"]
+    assert "Application shutdown complete." in lines()
+
+
+@pytest.mark.parametrize("loop", [camshaft.new_event_loop, asyncio.new_event_loop])
+def test_signal_handlers_of_the_loop_are_put_back(http: FakeHttp, loop: Any) -> None:
+    server = server_for()
+    caught = []
+
+    async def steps() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def main() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, caught.append, "loop")
+        await run_and(server, steps)
+        assert caught == ["loop"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: len(caught) == 2)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())

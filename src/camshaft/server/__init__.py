@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: MIT
 """A server's life: its application's start-up, its listeners, its signals, its end."""
-
-from camshaft.server.server import Server
-
-__all__ = ["Server"]

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP part of a server, which is C, made from a configuration."""
+"""The HTTP part of a server, made from a configuration: C, or a protocol class in Python."""
 
 import asyncio
 import contextvars
+import logging
 from typing import Any
 
 from camshaft._core import HttpServer
 from camshaft.config import Config
+from camshaft.logging import TRACE_LOG_LEVEL
 from camshaft.middleware.proxy_headers import TrustedHosts
 from camshaft.server.access import access_log
+from camshaft.server.python_http import PythonHttp
 from camshaft.server.tls import TlsInfo
+from camshaft.server.traced import TracedHttp
+
+Http = HttpServer | PythonHttp | TracedHttp
 
 
 def http_server(
@@ -17,19 +23,34 @@ def http_server(
     loop: asyncio.AbstractEventLoop,
     state: dict[str, Any],
     tls_info: TlsInfo | None = None,
+) -> Http:
+    """Return what serves a loaded configuration's application."""
+    if config.http_protocol_class is not None:
+        return PythonHttp(config.http_protocol_class, config, loop, state)
+    http = native_server(config, loop, state, tls_info)
+    if logging.getLogger("uvicorn.error").isEnabledFor(TRACE_LOG_LEVEL):
+        return TracedHttp(http)
+    return http
+
+
+def native_server(
+    config: Config,
+    loop: asyncio.AbstractEventLoop,
+    state: dict[str, Any],
+    tls_info: TlsInfo | None,
 ) -> HttpServer:
-    """Return what serves a loaded configuration's application.
+    """Return the server in C.
 
     A Server or Date header of the configuration takes the place of the default one.
     """
-    given = {name for name, _ in config.encoded_headers}
+    given = {name for name, _ in config.custom_headers}
     return HttpServer(
         config.loaded_app,
         loop=loop,
         state=state,
         root_path=config.root_path,
         asgi_version=config.asgi_version,
-        headers=config.encoded_headers,
+        headers=config.custom_headers,
         server_header=config.server_header and b"server" not in given,
         date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),

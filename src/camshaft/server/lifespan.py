@@ -8,9 +8,12 @@ there that the protocol appears unsupported, which hides a failing shutdown.
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camshaft.application import ASGI3Application, Message
+
+if TYPE_CHECKING:
+    from camshaft.config import Config
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -25,21 +28,37 @@ _EVENTS = (
 class Lifespan:
     """One run of the protocol, in a task of its own from start-up to shutdown.
 
-    `mode` is "auto", "on" or "off". `state` is the dict that the application fills; each
-    request's scope gets a copy of it. `failed` is true once the server must not go on.
+    The configuration is loaded if it is not yet; its `lifespan` is "auto", "on" or "off".
+    `state` is the dict that the application fills; each request's scope gets a copy of it.
+    `should_exit` is true once the server must not go on. Of how it came to that,
+    `startup_failed` and `shutdown_failed` are what the application said itself,
+    `error_occurred` that it raised.
     """
 
-    def __init__(self, app: ASGI3Application, *, mode: str, asgi_version: str) -> None:
+    def __init__(self, config: "Config") -> None:
+        if not config.loaded:
+            config.load()
         self.state: dict[str, Any] = {}
-        self.failed = False
-        self._app = app
-        self._mode = mode
-        self._asgi_version = asgi_version
+        self.should_exit = False
+        self.startup_failed = False
+        self.shutdown_failed = False
+        self.error_occurred = False
+        self._app: ASGI3Application = config.loaded_app
+        self._mode = config.lifespan
+        self._asgi_version = config.asgi_version
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._error = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the application has started and has not been told to shut down."""
+        return (
+            self._task is not None
+            and self._started.is_set()
+            and not (self._stopped.is_set() or self.startup_failed or self.error_occurred)
+        )
 
     async def startup(self) -> None:
         """Run the application until its start-up is complete or has failed."""
@@ -49,21 +68,21 @@ class Lifespan:
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._messages.put_nowait({"type": "lifespan.startup"})
         await self._started.wait()
-        if self.failed or (self._error and self._mode == "on"):
-            self.failed = True
+        if self.startup_failed or (self.error_occurred and self._mode == "on"):
+            self.should_exit = True
             logger.error("Application startup failed. Exiting.")
         else:
             logger.info("Application startup complete.")
 
     async def shutdown(self) -> None:
         """Tell the application to end and wait until it has; nothing if it already has failed."""
-        if self._task is None or self._error:
+        if self._task is None or self.error_occurred:
             return
         logger.info("Waiting for application shutdown.")
         self._messages.put_nowait({"type": "lifespan.shutdown"})
         await self._stopped.wait()
-        if self.failed or self._error:
-            self.failed = True
+        if self.shutdown_failed or self.error_occurred:
+            self.should_exit = True
             logger.error("Application shutdown failed. Exiting.")
         else:
             logger.info("Application shutdown complete.")
@@ -83,14 +102,14 @@ class Lifespan:
         try:
             await self._app(scope, self._messages.get, self._send)
         except asyncio.CancelledError:
-            self._error = True
+            self.error_occurred = True
             raise
         except BaseException as error:
             # SystemExit and KeyboardInterrupt too: either is the application's failure, and
             # the server then ends by itself.
             starting = not self._started.is_set()
-            self._error = True
-            if self.failed:
+            self.error_occurred = True
+            if self.startup_failed or self.shutdown_failed:
                 # The application has told why, and raises after it: Starlette does.
                 return
             if starting and self._mode == "auto":
@@ -110,7 +129,10 @@ class Lifespan:
         if self._stopped.is_set() or starting == self._started.is_set():
             raise RuntimeError(f"Got invalid state transition on lifespan protocol: {kind!r}.")
         if kind.endswith(".failed"):
-            self.failed = True
+            if starting:
+                self.startup_failed = True
+            else:
+                self.shutdown_failed = True
             if message.get("message"):
                 logger.error("%s", message["message"])
         (self._started if starting else self._stopped).set()

@@ -3,11 +3,16 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
+from typing import Any
 
-from camshaft.config import Config
+from camshaft.config import STARTUP_FAILURE, Config
+from camshaft.logging import paint
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class ListenError(Exception):
@@ -103,13 +108,21 @@ async def bind_host(host: str | None, port: int) -> list[socket.socket]:
     With port 0, all get the port that the first was given.
     """
     loop = asyncio.get_running_loop()
-    name = f"{host or '*'}:{port}"
     try:
         addresses = await loop.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
-        raise _fail(name, error, "; see --host") from None
+        raise _fail(_name(host, port), error, "; see --host") from None
+    return _bind(host, port, addresses)
+
+
+def _name(host: str | None, port: int) -> str:
+    return f"{host or '*'}:{port}"
+
+
+def _bind(host: str | None, port: int, addresses: list[Any]) -> list[socket.socket]:
+    name = _name(host, port)
     sockets: list[socket.socket] = []
     try:
         for family, kind, proto, _, address in dict.fromkeys(addresses):
@@ -160,3 +173,45 @@ def describe(config: Config, sockets: list[socket.socket]) -> tuple[str, tuple[o
     host = config.host or "0.0.0.0"
     where = "%s://[%s]:%d" if ":" in host else "%s://%s:%d"
     return where, ("https" if config.is_ssl else "http", host, sockets[0].getsockname()[1])
+
+
+def bind_one(config: Config) -> socket.socket:
+    """Return one bound socket for what the configuration asks for, inheritable; and log it.
+
+    A host that has several addresses gives the first. Exits with a line logged.
+    """
+    try:
+        if config.fd is not None:
+            sock = from_descriptor(config.fd)
+        elif config.uds is not None:
+            sock = bind_unix(config.uds)
+        else:
+            try:
+                addresses = socket.getaddrinfo(
+                    config.host or None,
+                    config.port,
+                    type=socket.SOCK_STREAM,
+                    flags=socket.AI_PASSIVE,
+                )
+            except OSError as error:
+                raise _fail(_name(config.host, config.port), error, "; see --host") from None
+            sock, *others = _bind(config.host, config.port, addresses)
+            for other in others:
+                other.close()
+    except ListenError as error:
+        logger.error("%s", error)
+        raise SystemExit(STARTUP_FAILURE) from None
+    sock.set_inheritable(True)
+    log_started(config, [sock])
+    return sock
+
+
+def log_started(config: Config, sockets: list[socket.socket]) -> None:
+    """Log where the server is reached."""
+    where, arguments = describe(config, sockets)
+    ending = " (Press CTRL+C to quit)"
+    logger.info(
+        f"Camshaft running on {where}{ending}",
+        *arguments,
+        extra={"color_message": f"Camshaft running on {paint(where, bold=True)}{ending}"},
+    )

@@ -27,6 +27,11 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
     config = Config(app, **settings)
+    if config.use_subprocess and not isinstance(app, str):
+        logger.warning(
+            "You must pass the application as an import string to enable 'reload' or 'workers'."
+        )
+        sys.exit(STARTUP_FAILURE)
     refuse_processes(config)
     # Before there is a loop: what a module does while it is imported may need that there is none.
     config.load_app()

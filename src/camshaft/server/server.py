@@ -13,16 +13,17 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
-from camshaft._core import HttpServer, expect_bodies
+from camshaft._core import expect_bodies
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
-from camshaft.server.http import http_server
+from camshaft.server.http import Http, http_server
 from camshaft.server.lifespan import Lifespan
-from camshaft.server.listeners import ListenError, describe, inode, open_sockets
-from camshaft.server.signals import captured
+from camshaft.server.listeners import ListenError, inode, log_started, open_sockets
+from camshaft.server.signals import captured, raise_again
+from camshaft.server.state import NativeState, ServerState, state_of
 from camshaft.server.tls import Certificates
 
 logger = logging.getLogger("uvicorn.error")
@@ -36,16 +37,19 @@ _SHUTDOWN_INTERVAL = 0.02
 class Server:
     """One server, for one run. Its attributes may be read and set from any thread.
 
-    `started` is true once it listens. Setting `should_exit` ends it gracefully; setting
-    `force_exit` as well makes that end at once, without the application's shutdown.
+    `started` is true once it listens, by `servers`, which asyncio's Server describes.
+    `server_state` has the connections and tasks there are, and counts the requests. Setting
+    `should_exit` ends it gracefully; setting `force_exit` as well makes that end at once,
+    without the application's shutdown.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
         self.servers: list[asyncio.AbstractServer] = []
+        self.server_state: ServerState | NativeState = ServerState()
         self.lifespan: Lifespan | None = None
-        self.http: HttpServer | None = None
+        self.http: Http | None = None
         self.certificates: Certificates | None = None
         self._should_exit = False
         self._force_exit = False
@@ -56,6 +60,8 @@ class Server:
         self._capturing = False
         self._raise_later = False
         self._listening_anew: asyncio.Task[None] | None = None
+        self._ending: asyncio.Event | None = None
+        self._ended = False
         self._unix_inode: tuple[int, int] | None = None
 
     @property
@@ -104,12 +110,15 @@ class Server:
         expect_bodies()  # the process is the server's
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
             runner.run(self.serve(sockets))
-        self._raise_captured()
+        while self._captured:
+            signal.raise_signal(self._captured.pop())
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on the running loop; `sockets` are used instead of the configured address.
 
-        Raises SystemExit when the server cannot start, as uvicorn's does.
+        Raises SystemExit when the server cannot start, as uvicorn's does. When it is cancelled,
+        nothing is left behind: it stops listening, cancels the requests, and has the
+        application shut down before the cancellation goes on.
         """
         try:
             with self.capture_signals():
@@ -117,7 +126,7 @@ class Server:
         finally:
             self._remove_unix_socket()
         if not self._raise_later:
-            self._raise_captured()
+            await raise_again(self._captured)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -156,10 +165,6 @@ class Server:
             assert self._loop is not None
             self._listening_anew = self._loop.create_task(self._listen_anew())
 
-    def _raise_captured(self) -> None:
-        while self._captured:
-            signal.raise_signal(self._captured.pop())
-
     async def _serve(self, sockets: list[socket.socket] | None) -> None:
         process_id = os.getpid()
         if not self.config.loaded:
@@ -169,16 +174,45 @@ class Server:
             process_id,
             extra={"color_message": f"Started server process [{paint('%d', 'cyan')}]"},
         )
-        await self.startup(sockets)
-        if not self.started:
-            return
-        await self._exit_asked.wait()
-        await self.shutdown(sockets)
+        try:
+            await self.startup(sockets)
+            if not self.started:
+                return
+            try:
+                await self._until_exit()
+            except Exception:
+                # What callback_notify has raised is no reason to drop what is under way.
+                await self.shutdown(sockets)
+                raise
+            await self.shutdown(sockets)
+        except asyncio.CancelledError:
+            await self._end_at_once(sockets)
+            raise
         logger.info(
             "Finished server process [%d]",
             process_id,
             extra={"color_message": f"Finished server process [{paint('%d', 'cyan')}]"},
         )
+
+    async def _until_exit(self) -> None:
+        """Wait until the server is told to end, and notify meanwhile whoever wants it."""
+        asked = asyncio.ensure_future(self._exit_asked.wait())
+        waited_for: set[asyncio.Future[Any]] = {asked}
+        if self.config.callback_notify is not None:
+            waited_for.add(asyncio.ensure_future(self._notify(self.config.callback_notify)))
+        try:
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waited_for:
+                each.cancel()
+        for each in waited_for:
+            if each.done() and not each.cancelled():
+                each.result()
+
+    async def _notify(self, callback: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await callback()
+            await asyncio.sleep(self.config.timeout_notify)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen. Raises SystemExit if either fails."""
@@ -187,18 +221,20 @@ class Server:
             config.load()
         self._loop = asyncio.get_running_loop()
         self._look()
-        self.lifespan = Lifespan(
-            config.loaded_app, mode=config.lifespan, asgi_version=config.asgi_version
-        )
+        self._ending = None
+        self._ended = False
+        self.servers = []
+        self.lifespan = config.lifespan_class(config)
         if not await self._unless_forced(self.lifespan.startup()):
             await self.lifespan.cancel()
             return
-        if self.lifespan.failed:
+        if self.lifespan.should_exit:
             raise SystemExit(STARTUP_FAILURE)
         if config.ssl is not None:
             self.certificates = Certificates(config, config.ssl)
         tls_info = self.certificates.info if self.certificates else None
         self.http = http_server(config, self._loop, self.lifespan.state, tls_info)
+        self.server_state = state_of(self.http, config)
         try:
             listening = await open_sockets(config) if sockets is None else sockets
             if sockets is None and config.uds is not None and config.fd is None:
@@ -214,7 +250,7 @@ class Server:
             await self._unless_forced(self.lifespan.shutdown())
             raise SystemExit(STARTUP_FAILURE) from None
         if sockets is None:
-            self._log_started(listening)
+            log_started(config, listening)
         self.started = True
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
@@ -247,35 +283,66 @@ class Server:
                 self.servers[at] = await self._listen_on(sock.dup())
             server.close()
 
-    def _log_started(self, sockets: list[socket.socket]) -> None:
-        where, arguments = describe(self.config, sockets)
-        ending = " (Press CTRL+C to quit)"
-        logger.info(
-            f"Camshaft running on {where}{ending}",
-            *arguments,
-            extra={"color_message": f"Camshaft running on {paint(where, bold=True)}{ending}"},
-        )
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let the requests under way end, then the application.
 
-        Requests that outlast timeout_graceful_shutdown are cancelled.
+        Requests that outlast timeout_graceful_shutdown are cancelled. Called again, it waits
+        for the same end.
         """
         assert self.http is not None and self.lifespan is not None
+        if self._ending is not None:
+            await self._ending.wait()
+            return
+        self._ending = asyncio.Event()
+        try:
+            await self._shutdown(self.http, self.lifespan, sockets)
+            self._ended = True
+        finally:
+            self._ending.set()
+
+    async def _shutdown(
+        self, http: Http, lifespan: Lifespan, sockets: list[socket.socket] | None
+    ) -> None:
         logger.info("Shutting down")
+        self._stop_listening(sockets)
+        http.shutdown()
+        if not await self._unless_forced(self._end_requests(http)):
+            http.abort()
+        if self.force_exit or not await self._unless_forced(lifespan.shutdown()):
+            await lifespan.cancel()
+
+    def _stop_listening(self, sockets: list[socket.socket] | None) -> None:
         for server in self.servers:
             server.close()
         for sock in sockets or ():
             sock.close()
-        self.http.shutdown()
-        if not await self._unless_forced(self._end_requests()):
-            self.http.abort()
-        if self.force_exit or not await self._unless_forced(self.lifespan.shutdown()):
-            await self.lifespan.cancel()
 
-    async def _end_requests(self) -> None:
-        assert self.http is not None
-        http = self.http
+    async def _end_at_once(self, sockets: list[socket.socket] | None) -> None:
+        """End what a cancelled serve() would leave behind, whatever it has come to."""
+        if self._ended or (self._ending is not None and not self._ending.is_set()):
+            # It has been shut down by hand, or somebody is about to.
+            return
+        self._stop_listening(sockets)
+        lifespan = self.lifespan
+        try:
+            if self.http is not None:
+                self.http.shutdown()
+                self.http.cancel()
+                await self._all_ended(_CLEANUP_LIMIT)
+            if lifespan is not None and lifespan.running:
+                await lifespan.shutdown()
+        except asyncio.CancelledError:
+            # A second time: there is no more patience.
+            if lifespan is not None:
+                await lifespan.cancel()
+            raise
+        finally:
+            if self.http is not None:
+                self.http.abort()
+            if lifespan is not None and not lifespan.running:
+                await lifespan.cancel()
+
+    async def _end_requests(self, http: Http) -> None:
         try:
             async with asyncio.timeout(self.config.timeout_graceful_shutdown):
                 # What ends by itself at once is not worth a line.

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,8 +28,10 @@ def captured(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
+    loop: Any = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (*HANDLED, *others)}
+    # Where somebody listens by the loop, as asyncio's and ours can tell.
+    listening = dict(getattr(loop, "_signal_handlers", {}))
     for number in HANDLED:
         loop.add_signal_handler(number, handle, number)
     for number, call in others.items():
@@ -38,6 +41,20 @@ def captured(
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
+            if number in listening:
+                previous = listening[number]
+                loop.add_signal_handler(number, previous._callback, *previous._args)
             # None is a handler that C code has set, which Python cannot set again.
-            if handler is not None:
+            elif handler is not None:
                 signal.signal(number, handler)
+
+
+async def raise_again(signals: list[signal.Signals]) -> None:
+    """Raise signals, the last first, and have the loop run the handlers that it has for them."""
+    raised = bool(signals)
+    while signals:
+        signal.raise_signal(signals.pop())
+    if raised:
+        # One turn notices, one reads the number, one calls the handler.
+        for _ in range(3):
+            await asyncio.sleep(0)

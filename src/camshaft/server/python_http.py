@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""HTTP by a protocol class in Python, uvicorn's or one like it."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from camshaft.config import Config
+from camshaft.server.state import ServerState
+
+
+class PythonHttp:
+    """HTTP by a protocol class in Python, with uvicorn's interface, in place of _core.HttpServer.
+
+    The class is called with `config`, `server_state`, `app_state` and `_loop` and is an
+    asyncio.Protocol that adds itself to the state's `connections` and its requests to `tasks`, and
+    that has a method `shutdown()`.
+    """
+
+    def __init__(
+        self,
+        protocol: Any,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        app_state: dict[str, Any],
+    ) -> None:
+        self.state = ServerState(config)
+        self._protocol = protocol
+        self._arguments = {
+            "config": config,
+            "server_state": self.state,
+            "app_state": app_state,
+            "_loop": loop,
+        }
+
+    def __call__(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self._protocol(**self._arguments)
+        return made
+
+    @property
+    def connections(self) -> int:
+        return len(self.state.connections)
+
+    @property
+    def tasks(self) -> int:
+        return len(self.state.tasks)
+
+    @property
+    def requests(self) -> int:
+        return self.state.total_requests
+
+    def shutdown(self) -> None:
+        """Close idle connections, and the others after the response that is under way."""
+        for connection in _all(self.state.connections):
+            connection.shutdown()
+
+    def cancel(self) -> None:
+        """Cancel the requests that run."""
+        for task in _all(self.state.tasks):
+            task.cancel("Task cancelled, timeout graceful shutdown exceeded")
+
+    def abort(self) -> None:
+        """Close all connections at once."""
+        self.cancel()
+        for connection in _all(self.state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+
+
+def _all(collection: Collection[Any]) -> list[Any]:
+    """Return the members as they are now: what is done to one may remove it."""
+    return list(collection)
