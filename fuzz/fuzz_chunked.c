@@ -2,9 +2,9 @@
 /*
  * Chunked bodies from anywhere.
  *
- * The first byte of an input chooses the limits and the cuts. Beyond what the sanitizers see, an
- * input fails when the outcome depends on the cuts or on which of the two functions decodes, or
- * when a body that is accepted is not one by a second, plain reading of the grammar.
+ * The first byte of an input chooses the limits and how long pieces are. Beyond what the sanitizers
+ * see, an input fails when the outcome depends on the cuts or on which of the two functions
+ * decodes, or when a body that is accepted is not one by a second, plain reading of the grammar.
  */
 #include <stdbool.h>
 
@@ -17,19 +17,21 @@ static const cam_chunked_limits limits_of[] = {{4096, 8192}, {8, 16}};
 typedef struct decoded {
     int result;
     size_t used;
-    char *data;
     size_t len;
+    char data[1 << 16];
 } decoded;
 
-/* Takes pieces of at most `step` bytes, by gather or by decode. */
-static void decode(decoded *out, const char *input, size_t size, size_t step, bool gather,
-                   const cam_chunked_limits *limits) {
+/* Takes a piece of `cut` bytes, then others of `step`, by gather or by decode. */
+static void decode(decoded *out, const char *input, size_t size, size_t cut, size_t step,
+                   bool gather, const cam_chunked_limits *limits) {
     cam_chunked decoder;
     cam_chunked_init(&decoder, limits);
-    *out = (decoded){.result = CAM_CHUNKED_MORE, .data = fuzz_copy(input, size)};
-    for (size_t at = 0; at < size && out->result == CAM_CHUNKED_MORE;) {
-        size_t len = size - at < step ? size - at : step;
-        char *piece = fuzz_copy(input + at, len);
+    out->result = CAM_CHUNKED_MORE;
+    out->used = out->len = 0;
+    size_t len = cut;
+    for (size_t at = 0; out->result == CAM_CHUNKED_MORE; len = step) {
+        len = size - at < len ? size - at : len;
+        char *piece = fuzz_guard(input + at, len);
         size_t used = 0;
         if (gather) {
             size_t written;
@@ -57,7 +59,9 @@ static void decode(decoded *out, const char *input, size_t size, size_t step, bo
         REQUIRE(out->result != CAM_CHUNKED_MORE || used == len);
         out->used += used;
         at += used;
-        free(piece);
+        if (at == size) {
+            return;
+        }
     }
 }
 
@@ -99,25 +103,32 @@ static void check_body(const decoded *out, const char *input) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
-    if (size == 0) {
+    static decoded whole;
+    static decoded other;
+    if (size == 0 || size > sizeof(whole.data)) {
         return 0;
     }
     const cam_chunked_limits *limits = &limits_of[input[0] & 1];
-    size_t step = (size_t)(input[0] >> 1) + 1;
     const char *bytes = (const char *)input + 1;
-    decoded whole;
-    decode(&whole, bytes, size - 1, size, false, limits);
-    for (int way = 0; way < 3; way++) {
-        decoded other;
-        decode(&other, bytes, size - 1, way < 2 ? step : size, way > 0, limits);
-        REQUIRE(whole.result == other.result && whole.len == other.len);
-        REQUIRE(whole.result < 0 || whole.used == other.used);
-        REQUIRE(memcmp(whole.data, other.data, whole.len) == 0);
-        free(other.data);
+    size_t len = size - 1;
+    decode(&whole, bytes, len, len, 1, false, limits);
+
+    /* In two, or now and then in many; by each of the two functions, or by one of them. */
+    size_t chosen = fuzz_cut(input, size, 64 * (len + 1));
+    size_t last = fuzz_thorough ? len : chosen / 64;
+    for (size_t cut = fuzz_thorough ? 0 : last; cut <= last; cut++) {
+        size_t step = chosen % 64 == 0 || cut == 0 ? (size_t)(input[0] >> 1) + 1 : len;
+        for (int way = 0; way < 2; way++) {
+            if (fuzz_thorough || way == (int)(chosen & 1)) {
+                decode(&other, bytes, len, cut, step, way > 0, limits);
+                REQUIRE(whole.result == other.result && whole.len == other.len);
+                REQUIRE(whole.result < 0 || whole.used == other.used);
+                REQUIRE(memcmp(whole.data, other.data, whole.len) == 0);
+            }
+        }
     }
     if (whole.result == CAM_CHUNKED_DONE) {
         check_body(&whole, bytes);
     }
-    free(whole.data);
     return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * Request heads from anywhere.
  *
- * The first byte of an input chooses the limits and the cuts, the rest are the bytes of a
- * connection. Beyond what the sanitizers see, an input fails when the outcome depends on the cuts
+ * The first byte of an input chooses the limits and how long pieces are, the rest are the bytes of
+ * a connection. Beyond what the sanitizers see, an input fails when the outcome depends on the cuts
  * or on a memo, or when a head that is accepted breaks a promise of h1.h.
  */
 #include <stdbool.h>
@@ -31,7 +31,7 @@ typedef struct parsed {
 /* One call with a request that knows of no other call. */
 static void parse(parsed *out, const char *data, size_t len, cam_h1_scan *scan,
                   const cam_h1_limits *limits, const cam_h1_memo *memo) {
-    memset(out, 0x5a, sizeof(*out));
+    memset(&out->request, 0x5a, sizeof(out->request));
     out->request.headers = out->headers;
     out->request.header_capacity = CAPACITY;
     out->result = cam_h1_parse_request(&out->request, data, len, scan, limits, memo);
@@ -100,15 +100,12 @@ static void check_same(const parsed *a, const parsed *b) {
     }
 }
 
-/* Feeds growing beginnings of the bytes, each copied to a place of its own. */
-static void parse_in_pieces(parsed *out, const char *data, size_t len, unsigned step,
-                            const cam_h1_limits *limits, char **copy) {
+/* Feeds growing beginnings of the bytes: up to `cut`, then `step` more each time. */
+static void parse_in_pieces(parsed *out, const char *data, size_t len, size_t cut, size_t step,
+                            const cam_h1_limits *limits) {
     cam_h1_scan scan = {0};
-    *copy = NULL;
-    for (size_t part = 0;; part = len - part > step ? part + step : len) {
-        free(*copy);
-        *copy = fuzz_copy(data, part);
-        parse(out, *copy, part, &scan, limits, NULL);
+    for (size_t part = cut;; part = len - part > step ? part + step : len) {
+        parse(out, fuzz_guard(data, part), part, &scan, limits, NULL);
         if (out->result != CAM_H1_MORE || part == len) {
             return;
         }
@@ -122,7 +119,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
         return 0;
     }
     const cam_h1_limits *limits = &limits_of[input[0] & 3];
-    unsigned step = (input[0] >> 2) + 1;
     const char *data = (const char *)input + 1;
     size_t len = size - 1;
 
@@ -133,10 +129,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     } else {
         REQUIRE(whole.result == CAM_H1_MORE || whole.result >= -CAM_H1_ERROR_COUNT);
     }
-    char *copy;
-    parse_in_pieces(&other, data, len, step, limits, &copy);
-    check_same(&whole, &other);
-    free(copy);
+    size_t chosen = fuzz_cut(input, size, 64 * (len + 1));
+    size_t last = fuzz_thorough ? len : chosen / 64;
+    for (size_t cut = fuzz_thorough ? 0 : last; cut <= last; cut++) {
+        /* In two, or now and then in many. */
+        size_t step = chosen % 64 == 0 || cut == 0 ? (size_t)(input[0] >> 2) + 1 : len;
+        parse_in_pieces(&other, data, len, cut, step, limits);
+        check_same(&whole, &other);
+    }
 
     if (whole.result > 0) {
         /* Its own memo, and then the next request of the connection with it. */

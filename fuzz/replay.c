@@ -6,7 +6,10 @@
  */
 #include <dirent.h>
 
+#define FUZZ_REPLAY
 #include "fuzz.h"
+
+bool fuzz_thorough = true;
 
 /* One file; longer ones than the room for them are an error, so that none is cut off. */
 static void replay(const char *directory, const char *name) {

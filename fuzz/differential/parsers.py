@@ -51,7 +51,9 @@ def build_ours() -> Parser:
     compiler = shutil.which("cc") or "gcc"
     with tempfile.TemporaryDirectory() as directory:
         library = Path(directory) / "ours.so"
-        sources = [Path(__file__).with_name("ours.c"), *CHECKOUT.glob("csrc/core/http/*.c")]
+        sources = [Path(__file__).with_name("ours.c")]
+        for part in ("base", "http"):
+            sources += CHECKOUT.glob(f"csrc/core/{part}/*.c")
         include = [f"-I{CHECKOUT / place}" for place in ("csrc/core", "tests/c")]
         subprocess.run(
             [compiler, *OPTIONS, "-o", library, *include, *sources],

@@ -297,12 +297,12 @@ static int optional_step(cam_chunked *decoder, char c, size_t *used) {
     return step(decoder, c);
 }
 
-/* What to tell a caller that wants to know of each chunk, on the way from a state to the next. */
-static int boundary(enum state from, int to) {
-    if (from == SIZE_LF && to != SIZE_LF) {
+/* What to tell a caller that wants to know of each chunk, once a state is left for the next. */
+static int boundary(enum state left) {
+    if (left == SIZE_LF) {
         return CAM_CHUNKED_SIZE;
     }
-    return from == DATA_LF && to == SIZE_START ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
+    return left == DATA_LF ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
 }
 
 int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t *consumed,
@@ -344,8 +344,8 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
         }
         decoder->state = (uint8_t)next;
         *consumed = i += used;
-        if (decoder->options & CAM_CHUNKED_STEPS && boundary(from, next) != CAM_CHUNKED_MORE) {
-            return boundary(from, next);
+        if (decoder->options & CAM_CHUNKED_STEPS && boundary(from) != CAM_CHUNKED_MORE) {
+            return boundary(from);
         }
     }
     return decoder->state == DONE ? CAM_CHUNKED_DONE : CAM_CHUNKED_MORE;
