@@ -19,8 +19,9 @@ from bench.loop import echo
 from bench.loop.cases import CASES
 from bench.loop.contenders import LOOPS
 from bench.memory import comparison as memory_comparison
+from bench.micro import parsers
 
-PARTS = ["http", "loop", "instructions", "memory"]
+PARTS = ["http", "loop", "instructions", "memory", "parsers"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -134,6 +135,8 @@ def main() -> int:
                 not options.no_strace,
                 options.keep,
             )
+        if options.part == "parsers":
+            parsers.run()
         if options.part == "memory":
             memory_comparison.run(options.loops or list(LOOPS), options.connections)
         if options.part in (None, "loop"):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every well-known name is found in any case, and nothing else is. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "check.h"
@@ -30,6 +31,15 @@ int main(void) {
             memcpy(changed, text, len);
             changed[i] = (char)(changed[i] | 0x80);
             CHECK(cam_h1_name_find(changed, len) == 0, "%s with byte %zu changed", text, i);
+        }
+        for (size_t i = 0; i < len; i++) {
+            memcpy(changed, text, len);
+            for (int c = 0; c < 256; c++) {
+                bool same = c == text[i] || (text[i] != '-' && c == text[i] - 32);
+                changed[i] = (char)c;
+                bool found = cam_h1_name_find(changed, len) == id;
+                CHECK(found == same || c == '\r', "%s with 0x%02x at %zu", text, c, i);
+            }
         }
         memcpy(changed, text, len);
         changed[len] = 's';

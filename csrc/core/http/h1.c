@@ -13,6 +13,7 @@
 
 #include "http/chars.h"
 #include "http/h1_private.h"
+#include "http/scan.h"
 
 const cam_h1_limits cam_h1_default_limits = {
     .max_request_line = 16 * 1024,
@@ -20,30 +21,6 @@ const cam_h1_limits cam_h1_default_limits = {
     .max_headers = 128,
     .max_head_bytes = 64 * 1024,
 };
-
-#define ONES 0x0101010101010101U
-
-size_t cam__h1_find_control(const char *buf, size_t from, size_t to) {
-    size_t i = from;
-    for (; to - i >= 8; i += 8) {
-        /* Eight bytes at a time: subtracting carries into the top bit of a byte that is too
-         * small. HTAB looks like the others here, and carries may mark bytes above a true one;
-         * both are sorted out byte by byte. */
-        uint64_t word;
-        memcpy(&word, buf + i, 8);
-        uint64_t below_space = (word - ONES * 0x20) & ~word;
-        uint64_t mixed = word ^ (ONES * 0x7f);
-        uint64_t is_delete = (mixed - ONES) & ~mixed;
-        if (((below_space | is_delete) & (ONES * 0x80)) == 0) {
-            continue;
-        }
-        size_t run = cam_char_span(buf + i, 8, CAM_CHAR_FIELD);
-        if (run < 8) {
-            return i + run;
-        }
-    }
-    return i + cam_char_span(buf + i, to - i, CAM_CHAR_FIELD);
-}
 
 static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
@@ -56,42 +33,45 @@ static int too_long(const char *buf, size_t from, size_t to) {
     return method ? CAM_H1_E_METHOD_LENGTH : CAM_H1_E_TARGET_LENGTH;
 }
 
+/* What it means that no line ends at `at`, where the search for its end stopped: CAM_H1_MORE, or an
+ * error. `stop` is where it had to stop, line_end the first place that is too far for the line. */
+static int no_line_end(const char *buf, size_t len, const cam_h1_scan *scan,
+                       const cam_h1_limits *limits, size_t at, size_t stop, size_t line_end) {
+    if (at == line_end) {
+        return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : too_long(buf, scan->line, line_end);
+    }
+    bool carriage_return = at < stop;
+    if (carriage_return && buf[at] != '\r') {
+        return buf[at] == '\n' ? CAM_H1_E_BARE_LF : CAM_H1_E_CONTROL;
+    }
+    /* Here is a CR, the end of the bytes, or the end of what a head may have. */
+    if (at + carriage_return >= limits->max_head_bytes) {
+        return scan->in_headers ? CAM_H1_E_HEAD_LENGTH : too_long(buf, scan->line, at);
+    }
+    return carriage_return && at + 1 < len ? CAM_H1_E_BARE_CR : CAM_H1_MORE;
+}
+
 /*
  * Looks for the end of the line at scan->line. 1 with *end at its CRLF, CAM_H1_MORE, or an error.
  *
  * Every decision is taken at the first byte that allows it, and limits are compared with places
- * and never with len, so the answer does not depend on how much has arrived.
+ * and never with len, so the answer does not depend on how much has arrived. head_stop is the end
+ * of the bytes or of what a head may have.
  */
-static int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
-                         const cam_h1_limits *limits, size_t *end) {
-    size_t head_end = limits->max_head_bytes;
+static inline int find_line_end(const char *buf, size_t len, cam_h1_scan *scan,
+                                const cam_h1_limits *limits, size_t head_stop, size_t *end) {
     size_t longest = scan->in_headers ? limits->max_header_line : limits->max_request_line;
     size_t line_end = SIZE_MAX - scan->line > longest ? scan->line + longest + 1 : SIZE_MAX;
-    size_t bound = min_size(line_end, head_end);
+    size_t stop = min_size(line_end, head_stop);
     /* A caller that breaks its word, with fewer bytes or other limits than before, gets a wrong
      * answer but no read outside its buffer. */
-    size_t stop = min_size(len, bound);
-    size_t at = cam__h1_find_control(buf, min_size(scan->offset, stop), stop);
+    size_t at = cam_scan_control(buf, min_size(scan->offset, stop), stop);
     scan->offset = at;
-    if (at == line_end) {
-        return scan->in_headers ? CAM_H1_E_FIELD_LENGTH : too_long(buf, scan->line, line_end);
+    if (at < stop && at + 1 < head_stop && memcmp(buf + at, "\r\n", 2) == 0) {
+        *end = at;
+        return 1;
     }
-    if (at < len && at < bound && buf[at] != '\r') {
-        return buf[at] == '\n' ? CAM_H1_E_BARE_LF : CAM_H1_E_CONTROL;
-    }
-    /* Here is a CR, the end of the bytes, or the end of what a head may have. */
-    bool carriage_return = at < len && at < bound;
-    if (at + carriage_return >= head_end) {
-        return scan->in_headers ? CAM_H1_E_HEAD_LENGTH : too_long(buf, scan->line, at);
-    }
-    if (!carriage_return || at + 1 == len) {
-        return CAM_H1_MORE;
-    }
-    if (buf[at + 1] != '\n') {
-        return CAM_H1_E_BARE_CR;
-    }
-    *end = at;
-    return 1;
+    return no_line_end(buf, len, scan, limits, at, stop, line_end);
 }
 
 int cam__h1_judge_transfer(uint32_t seen, int minor_version) {
@@ -162,47 +142,49 @@ static bool is_memo(const cam_h1_memo *memo, const char *buf, size_t len, size_t
 static int read_lines(cam_h1_request *request, const char *buf, size_t len, cam_h1_scan *scan,
                       const cam_h1_limits *limits, const cam_h1_memo *memo) {
     size_t max_headers = min_size(limits->max_headers, request->header_capacity);
-    size_t block = scan->line;
+    size_t head_stop = min_size(len, limits->max_head_bytes);
+    cam_h1_scan here = *scan; /* a copy stays in registers */
+    size_t block = here.line;
     request->fields = (cam_h1_fields){.content_length = -1};
     request->from_memo = false;
-    for (;;) {
+    int result = 0; /* becomes the length of the head or an error */
+    while (result == 0) {
         size_t end = 0;
-        int result = find_line_end(buf, len, scan, limits, &end);
+        result = find_line_end(buf, len, &here, limits, head_stop, &end);
         if (result <= 0) {
-            return result;
+            break;
         }
-        const char *line = buf + scan->line;
-        size_t line_len = end - scan->line;
-        scan->line = scan->offset = end + 2;
-        if (scan->in_headers && line_len > 0) {
-            if (scan->headers == max_headers) {
-                return CAM_H1_E_FIELD_COUNT;
+        const char *line = buf + here.line;
+        size_t line_len = end - here.line;
+        here.line = here.offset = end + 2;
+        if (here.in_headers && line_len > 0) {
+            result = CAM_H1_E_FIELD_COUNT;
+            if (here.headers < max_headers) {
+                result = cam__h1_read_field(&request->headers[here.headers], &request->fields, line,
+                                            line_len, buf + block);
+                here.headers++;
             }
-            result = cam__h1_read_field(&request->headers[scan->headers], &request->fields, line,
-                                        line_len, buf + block);
-            scan->headers++;
-        } else if (scan->in_headers) {
-            request->fields.count = scan->headers;
-            request->header_block = (cam_slice){buf + block, scan->line - block};
-            return (int)scan->line;
+        } else if (here.in_headers) {
+            request->fields.count = here.headers;
+            request->header_block = (cam_slice){buf + block, here.line - block};
+            result = (int)here.line;
         } else if (line_len > 0) {
             result = cam__h1_read_request_line(request, line, line_len);
-            scan->in_headers = true;
-            block = scan->line;
+            here.in_headers = true;
+            block = here.line;
             if (result == 0 && request->target_form != CAM_H1_TARGET_ABSOLUTE &&
                 is_memo(memo, buf, len, block, limits, max_headers)) {
                 request->from_memo = true;
                 request->fields = memo->fields;
                 request->header_block = (cam_slice){buf + block, memo->block.len};
-                return (int)(block + memo->block.len);
+                result = (int)(block + memo->block.len);
             }
         } else {
-            result = ++scan->empty_lines > CAM_H1_MAX_EMPTY_LINES ? CAM_H1_E_EMPTY_LINES : 0;
-        }
-        if (result < 0) {
-            return result;
+            result = ++here.empty_lines > CAM_H1_MAX_EMPTY_LINES ? CAM_H1_E_EMPTY_LINES : 0;
         }
     }
+    *scan = here;
+    return result;
 }
 
 int cam_h1_parse_request(cam_h1_request *request, const char *buf, size_t len, cam_h1_scan *scan,

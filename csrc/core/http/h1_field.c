@@ -3,6 +3,7 @@
 #include "http/authority.h"
 #include "http/chars.h"
 #include "http/h1_private.h"
+#include "http/scan.h"
 
 static bool is_space(char c) {
     return c == ' ' || c == '\t';
@@ -10,14 +11,15 @@ static bool is_space(char c) {
 
 /* The slice without white space at its ends (OWS, RFC 9110 section 5.6.3: SP and HTAB alone). */
 static cam_slice trim(cam_slice slice) {
-    while (slice.len > 0 && is_space(slice.ptr[0])) {
-        slice.ptr++;
-        slice.len--;
+    const char *start = slice.ptr;
+    const char *end = start + slice.len;
+    while (start < end && is_space(*start)) {
+        start++;
     }
-    while (slice.len > 0 && is_space(slice.ptr[slice.len - 1])) {
-        slice.len--;
+    while (start < end && is_space(end[-1])) {
+        end--;
     }
-    return slice;
+    return (cam_slice){start, (size_t)(end - start)};
 }
 
 static bool equals(cam_slice slice, const char *lower, size_t len) {
@@ -50,12 +52,20 @@ static void note(cam_h1_fields *fields, uint32_t once, uint32_t again) {
     fields->seen |= fields->seen & once ? again : once;
 }
 
+/* A registered name with at most a short port, as nearly every Host is: no need to look closer. */
+static bool is_plain_host(cam_slice value) {
+    size_t name = cam_char_span(value.ptr, value.len, CAM_CHAR_REGNAME);
+    size_t rest = value.len - name;
+    return rest == 0 || (name > 0 && rest < 6 && value.ptr[name] == ':' &&
+                         cam_char_span(value.ptr + name + 1, rest - 1, CAM_CHAR_DIGIT) == rest - 1);
+}
+
 static int read_host(cam_h1_fields *fields, cam_slice value, const char *block) {
     note(fields, CAM__SEEN_HOST, CAM__SEEN_HOST_AGAIN);
     fields->host_offset = (uint32_t)(value.ptr - block);
     fields->host_len = (uint32_t)value.len;
     cam_authority authority;
-    if (value.len > 0 && !cam_authority_parse(&authority, value.ptr, value.len)) {
+    if (!is_plain_host(value) && !cam_authority_parse(&authority, value.ptr, value.len)) {
         return CAM_H1_E_HOST;
     }
     return 0;
@@ -193,14 +203,20 @@ int cam__h1_read_field(cam_h1_header *header, cam_h1_fields *fields, const char 
     if (is_space(line[0])) {
         return CAM_H1_E_FIELD_FOLDED;
     }
-    size_t name = cam_char_span(line, len, CAM_CHAR_TOKEN);
-    if (name == 0 || name == len || line[name] != ':') {
+    size_t start = (size_t)(line - block);
+    size_t name = cam_scan(block, start, start + len, cam_scan_colons) - start;
+    if (name == len) {
+        return CAM_H1_E_FIELD_NAME;
+    }
+    header->name_id = cam_h1_name_find(line, name);
+    /* A name that is known is a token. */
+    if (header->name_id == CAM_H1_NAME_UNKNOWN &&
+        (name == 0 || cam_char_span(line, name, CAM_CHAR_TOKEN) != name)) {
         return CAM_H1_E_FIELD_NAME;
     }
     cam_slice value = trim((cam_slice){line + name + 1, len - name - 1});
     header->name = (cam_slice){line, name};
     header->value = value;
-    header->name_id = cam_h1_name_find(line, name);
     switch (header->name_id) {
     case CAM_H1_NAME_HOST:
         return read_host(fields, value, block);

@@ -34,9 +34,9 @@
     X(IF_MATCH, "if-match")                                                                        \
     X(IF_RANGE, "if-range")                                                                        \
     X(PRIORITY, "priority")                                                                        \
+    X(SEC_CH_UA, "sec-ch-ua")                                                                      \
     X(FORWARDED, "forwarded")                                                                      \
     X(X_REAL_IP, "x-real-ip")                                                                      \
-    X(SEC_CH_UA, "sec-ch-ua")                                                                      \
     X(CONNECTION, "connection")                                                                    \
     X(USER_AGENT, "user-agent")                                                                    \
     X(KEEP_ALIVE, "keep-alive")                                                                    \
@@ -50,20 +50,20 @@
     X(IF_NONE_MATCH, "if-none-match")                                                              \
     X(LAST_EVENT_ID, "last-event-id")                                                              \
     X(CONTENT_LENGTH, "content-length")                                                            \
-    X(ACCEPT_CHARSET, "accept-charset")                                                            \
     X(SEC_FETCH_MODE, "sec-fetch-mode")                                                            \
     X(SEC_FETCH_SITE, "sec-fetch-site")                                                            \
     X(SEC_FETCH_DEST, "sec-fetch-dest")                                                            \
     X(SEC_FETCH_USER, "sec-fetch-user")                                                            \
+    X(ACCEPT_CHARSET, "accept-charset")                                                            \
     X(ACCEPT_ENCODING, "accept-encoding")                                                          \
     X(ACCEPT_LANGUAGE, "accept-language")                                                          \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
+    X(SEC_CH_UA_MOBILE, "sec-ch-ua-mobile")                                                        \
     X(CONTENT_ENCODING, "content-encoding")                                                        \
     X(CONTENT_LANGUAGE, "content-language")                                                        \
     X(X_FORWARDED_HOST, "x-forwarded-host")                                                        \
     X(X_FORWARDED_PORT, "x-forwarded-port")                                                        \
     X(X_REQUESTED_WITH, "x-requested-with")                                                        \
-    X(SEC_CH_UA_MOBILE, "sec-ch-ua-mobile")                                                        \
     X(PROXY_CONNECTION, "proxy-connection")                                                        \
     X(TRANSFER_ENCODING, "transfer-encoding")                                                      \
     X(IF_MODIFIED_SINCE, "if-modified-since")                                                      \
@@ -88,7 +88,7 @@ typedef enum cam_h1_name {
         CAM_H1_NAME_COUNT /* one more than the greatest number */
 } cam_h1_name;
 
-/* The number of a name in any case, or CAM_H1_NAME_UNKNOWN. */
+/* The number of a name in any case, or CAM_H1_NAME_UNKNOWN. The name holds no CR. */
 uint16_t cam_h1_name_find(const char *name, size_t len);
 
 /* The name in lower case, a constant; empty for CAM_H1_NAME_UNKNOWN and out of range. */

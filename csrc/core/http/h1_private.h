@@ -33,9 +33,6 @@ int cam__h1_read_request_line(cam_h1_request *request, const char *line, size_t 
 int cam__h1_read_field(cam_h1_header *header, cam_h1_fields *fields, const char *line, size_t len,
                        const char *block);
 
-/* The first control character but HTAB in buf[from .. to), or to. Every line end is one. */
-size_t cam__h1_find_control(const char *buf, size_t from, size_t to);
-
 /* What the transfer codings of a request come to (RFC 9112 sections 6.1 and 6.3), from
  * cam_h1_fields.seen. 0 or an error. */
 int cam__h1_judge_transfer(uint32_t seen, int minor_version);

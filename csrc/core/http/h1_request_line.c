@@ -5,6 +5,7 @@
 #include "http/authority.h"
 #include "http/chars.h"
 #include "http/h1_private.h"
+#include "http/scan.h"
 
 static bool slice_is(cam_slice slice, const char *text, size_t len) {
     return slice.len == len && memcmp(slice.ptr, text, len) == 0;
@@ -14,6 +15,10 @@ static bool slice_is(cam_slice slice, const char *text, size_t len) {
 /* HTTP-version, RFC 9112 section 2.3. A minor version above ours is read as ours (RFC 9110 section
  * 2.5); of the major versions this is the first (section 15.6.6). */
 static int read_version(cam_h1_request *request, const char *text, size_t len) {
+    if (len == 8 && memcmp(text, "HTTP/1.1", 8) == 0) {
+        request->minor_version = 1;
+        return 0;
+    }
     if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !cam_char_is(text[5], CAM_CHAR_DIGIT) ||
         text[6] != '.' || !cam_char_is(text[7], CAM_CHAR_DIGIT)) {
         return CAM_H1_E_VERSION;
@@ -107,7 +112,11 @@ int cam__h1_read_request_line(cam_h1_request *request, const char *line, size_t 
     }
     const char *text = line + method + 1;
     size_t left = len - method - 1;
-    size_t target = cam_char_span(text, left, CAM_CHAR_TARGET);
+    /* Most targets are either short or long. */
+    size_t target = cam_char_span(text, left < 8 ? left : 8, CAM_CHAR_TARGET);
+    if (target == 8) {
+        target = cam_scan(line, method + 9, len, cam_scan_no_target) - method - 1;
+    }
     if (target < left && text[target] != ' ') {
         return CAM_H1_E_TARGET;
     }

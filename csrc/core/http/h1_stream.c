@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "http/chars.h"
 #include "http/h1_stream_private.h"
+#include "http/scan.h"
 
 const cam_h1_stream_limits cam_h1_stream_default_limits = {
     .max_line = 16 * 1024,
@@ -98,10 +99,10 @@ static int length_error(const cam_h1_stream *stream, bool of_line) {
 
 /* The end of the line, a CR or LF in buf[0 .. stop), or stop, or a byte that no line may hold. */
 static size_t find_end(const cam_h1_stream *stream, const char *buf, size_t stop) {
-    size_t at = cam__h1_find_control(buf, 0, stop);
+    size_t at = cam_scan_control(buf, 0, stop);
     if (stream->lenient & CAM_H1_LENIENT_VALUE && stream->state != START_LINE) {
         while (at < stop && buf[at] != '\r' && buf[at] != '\n' && buf[at] != '\0') {
-            at = cam__h1_find_control(buf, at + 1, stop);
+            at = cam_scan_control(buf, at + 1, stop);
         }
     }
     return at;
