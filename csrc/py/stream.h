@@ -31,6 +31,12 @@ int CamStream_WriteBytes(PyObject *stream, PyObject *bytes);
  * file is shorter by then, or cannot be read, the connection is lost. Linux only. 0 or -1. */
 int CamStream_WriteFile(PyObject *stream, int fd, off_t offset, size_t size);
 
+/* What is written waits, beyond the end of the turn, until CamStream_Release() or until more than
+ * 64 KiB wait; for answers that are sure to follow each other in the next turns. Closing sends it.
+ */
+void CamStream_Hold(PyObject *stream);
+void CamStream_Release(PyObject *stream);
+
 /* Flushes what is queued, then closes; connection_lost follows in a later callback. */
 int CamStream_Close(PyObject *stream);
 

@@ -578,3 +578,43 @@ def test_tls(start: Serve, contexts: Any) -> None:
         assert client.read_response().status == 400
         assert client.read_all() == b""
     assert set(schemes) == {"https"}
+
+
+def test_an_answer_does_not_wait_for_the_next_of_pipelined_requests(start: Serve) -> None:
+    goes_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await goes_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    served = start(app)
+    with served.connect() as client:
+        paths = ("/1", "/2", "/slow", "/3")
+        client.send(b"".join(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % p.encode() for p in paths))
+        assert client.read_response().body == b"/1"
+        assert client.read_response().body == b"/2"
+        # A request that is not whole yet: what was answered before it is not kept for it.
+        served.call(goes_on.set)
+        assert client.read_response().body == b"/slow"
+        assert client.read_response().body == b"/3"
+        client.send(b"GET /4 HTTP/1.1\r\nHost: a\r\n\r\nGET /5 HTTP/1.1\r\nHo")
+        assert client.read_response().body == b"/4"
+        client.send(b"st: a\r\n\r\nGET /6 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert client.read_response().body == b"/5"
+        assert client.read_response().body == b"/6"
+
+
+def test_many_pipelined_answers_leave_before_the_last(start: Serve) -> None:
+    body = bytes(5000)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        for _ in range(200):
+            assert client.read_response().body == body

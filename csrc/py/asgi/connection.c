@@ -2,6 +2,7 @@
 #include "asgi/connection.h"
 
 #include "compat.h"
+#include "stream.h"
 #include "asgi/cycle.h"
 #include "asgi/response.h"
 #include "asgi/timing.h"
@@ -57,6 +58,7 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self) {
 
 int CamHttpProtocol_Linger(HttpProtocolObject *self) {
     self->phase = CAM_PHASE_CLOSED;
+    CamHttpProtocol_Release(self);
     if (!self->feeding) {
         cam_buffer_free(&self->input);
     }
@@ -101,6 +103,13 @@ int CamHttpProtocol_Refuse(HttpProtocolObject *self, int status, const char *rea
     return result;
 }
 
+static void hold(HttpProtocolObject *self) {
+    if (self->resume_planned && !self->holding && self->transport.kind == CAM_TRANSPORT_STREAM) {
+        self->holding = true;
+        CamStream_Hold(self->transport.object);
+    }
+}
+
 int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
     if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
         return 0;
@@ -125,10 +134,23 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
         if (!self->writing_paused && plan_resume(self) < 0) {
             return -1;
         }
-    } else if (self->eof) {
-        return CamTransport_Close(self->state, self->transport);
+        hold(self);
+    } else {
+        CamHttpProtocol_Release(self);
+        if (self->eof) {
+            return CamTransport_Close(self->state, self->transport);
+        }
     }
     return CamHttpProtocol_Balance(self) < 0 ? -1 : CamTiming_Settle(self);
+}
+
+void CamHttpProtocol_Release(HttpProtocolObject *self) {
+    if (self->holding) {
+        self->holding = false;
+        if (self->transport.object != NULL) {
+            CamStream_Release(self->transport.object);
+        }
+    }
 }
 
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
@@ -304,6 +326,9 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
         Py_RETURN_NONE;
     }
     int result = CamInput_Resume(self);
+    if (self->cycle == NULL) {
+        CamHttpProtocol_Release(self);
+    }
     if (result == 0 && self->eof && self->cycle == NULL && !self->writing_paused) {
         /* What is left can become no request any more. */
         self->phase = CAM_PHASE_CLOSED;

@@ -90,6 +90,7 @@ typedef struct HttpProtocolObject {
     bool served;         /* a request has been begun */
     bool feeding;        /* input.c is at work, and will see what changes */
     bool resume_planned; /* a call of _resume is on its way */
+    bool holding;        /* the transport sends later: another answer may come at once */
     bool reading_paused;
     bool writing_paused;
     bool eof; /* the peer sends no more */
@@ -122,6 +123,10 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self);
 
 /* Pauses or resumes reading as the bytes held demand. */
 int CamHttpProtocol_Balance(HttpProtocolObject *self);
+
+/* Between pipelined requests: what was answered is sent with the next answer, if that comes without
+ * a wait. CamHttpProtocol_Release() sends what there is at the end of the turn. */
+void CamHttpProtocol_Release(HttpProtocolObject *self);
 
 /* Nothing has been asked of us that is not answered. */
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self);

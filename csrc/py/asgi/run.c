@@ -216,7 +216,8 @@ static PySendResult run_step(PyObject *op, PyObject *value, PyObject **result) {
     Py_INCREF(self);
     self->running = true;
     PySendResult outcome = PYGEN_ERROR;
-    if (self->stage == CAM_RUN_NEW) {
+    bool first = self->stage == CAM_RUN_NEW;
+    if (first) {
         self->stage = CAM_RUN_ACTIVE;
         self->inner = call_application(self);
     }
@@ -226,6 +227,9 @@ static PySendResult run_step(PyObject *op, PyObject *value, PyObject **result) {
         Py_DECREF(inner);
     }
     outcome = conclude(self, outcome, result);
+    if (first && self->connection != NULL) {
+        CamHttpProtocol_Release(self->connection); /* it waits: others' answers shall not */
+    }
     self->running = false;
     Py_DECREF(self);
     return outcome;

@@ -53,6 +53,7 @@ typedef struct StreamObject {
     bool eof_sent;        /* and our half was shut down, all before it being sent */
     bool protocol_paused; /* pause_writing() was called last */
     bool finished;        /* connection_lost was called */
+    bool held;            /* more will be written soon: see CamStream_Hold */
     CamOutbox outbox;
     size_t high_water;
     CamInbox inbox;

@@ -155,8 +155,24 @@ static void flush(StreamObject *stream) {
 
 void cam_stream_flush(PyObject *owner) {
     StreamObject *stream = (StreamObject *)owner;
+    if (stream->held && !stream->closing && stream->outbox.size <= CAM_FLUSH_BUDGET) {
+        return;
+    }
     if (stream->loop != NULL && !stream->lost && !is_blocked(stream)) {
         flush(stream);
+    }
+}
+
+void CamStream_Hold(PyObject *stream) {
+    ((StreamObject *)stream)->held = true;
+}
+
+void CamStream_Release(PyObject *object) {
+    StreamObject *stream = (StreamObject *)object;
+    stream->held = false;
+    if (stream->loop != NULL && !stream->lost && stream->outbox.first != NULL &&
+        !is_blocked(stream)) {
+        CamLoop_FlushLater(stream->loop, &stream->flush, 0);
     }
 }
 
