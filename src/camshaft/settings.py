@@ -11,6 +11,7 @@ a line in `camshaft.unsupported` until it does.
 """
 
 import asyncio
+import importlib.util
 import inspect
 import os
 import ssl
@@ -193,6 +194,33 @@ def no_level(value: str | int | None) -> str | None:
     return f"one of {', '.join(LOG_LEVELS)}"
 
 
+def metrics_place(value: str) -> str | tuple[str, int]:
+    """Return where metrics are shown: a path, or an address and a port.
+
+    Raises ValueError for what is neither `/path` nor `[address]:port`.
+    """
+    if value.startswith("/"):
+        if not value.isascii() or not value.isprintable() or set(value) & set(" ?#"):
+            raise ValueError("a path is in visible ASCII, without ? and #")
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or no_port(int(port)):
+        raise ValueError("a path such as /metrics, or an address such as 127.0.0.1:9100")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def no_metrics(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        metrics_place(value)
+    except ValueError as error:
+        return str(error)
+    if importlib.util.find_spec("prometheus_client") is None:
+        return "it needs prometheus_client: pip install camshaft[metrics]"
+    return None
+
+
 @_table
 class Settings:
     """What a server is told. Times are in seconds, sizes in bytes; None is "not limited"."""
@@ -359,6 +387,13 @@ class Settings:
     _: KW_ONLY
     ssl_world_readable_key: bool = setting(
         False, "Warn of a TLS key that everybody on the machine can read, instead of refusing it."
+    )
+    metrics: str | None = setting(
+        None,
+        "Show metrics for Prometheus: at a path such as /metrics, or on an address of their own "
+        "such as 127.0.0.1:9100.",
+        metavar="PATH|ADDRESS",
+        check=no_metrics,
     )
     asgi_spec: str = setting(
         ASGI_SPECS[0],

@@ -11,9 +11,11 @@ from camshaft.config import Config
 from camshaft.logging import TRACE_LOG_LEVEL
 from camshaft.middleware.proxy_headers import TrustedHosts
 from camshaft.server.access import access_log
+from camshaft.server.metrics import Metrics
 from camshaft.server.python_http import PythonHttp
 from camshaft.server.tls import TlsInfo
 from camshaft.server.traced import TracedHttp
+from camshaft.settings import ConfigError
 
 Http = HttpServer | PythonHttp | TracedHttp
 
@@ -23,11 +25,14 @@ def http_server(
     loop: asyncio.AbstractEventLoop,
     state: dict[str, Any],
     tls_info: TlsInfo | None = None,
+    metrics: Metrics | None = None,
 ) -> Http:
     """Return what serves a loaded configuration's application."""
     if config.http_protocol_class is not None:
+        if metrics is not None:
+            raise ConfigError("metrics", config.metrics, "only camshaft's own --http counts")
         return PythonHttp(config.http_protocol_class, config, loop, state)
-    http = native_server(config, loop, state, tls_info)
+    http = native_server(config, loop, state, tls_info, metrics)
     if logging.getLogger("uvicorn.error").isEnabledFor(TRACE_LOG_LEVEL):
         return TracedHttp(http)
     return http
@@ -38,13 +43,14 @@ def native_server(
     loop: asyncio.AbstractEventLoop,
     state: dict[str, Any],
     tls_info: TlsInfo | None,
+    metrics: Metrics | None,
 ) -> HttpServer:
     """Return the server in C.
 
     A Server or Date header of the configuration takes the place of the default one.
     """
     given = {name for name, _ in config.custom_headers}
-    return HttpServer(
+    server = HttpServer(
         config.loaded_app,
         loop=loop,
         state=state,
@@ -55,6 +61,8 @@ def native_server(
         date_header=config.date_header and b"date" not in given,
         access_log=access_log(enabled=config.access_log),
         tls_info=tls_info,
+        metrics=metrics is not None,
+        own_paths=metrics.own_paths if metrics is not None else None,
         trusted_proxies=TrustedHosts(config.forwarded_allow_ips or ())
         if config.proxy_headers
         else None,
@@ -63,3 +71,6 @@ def native_server(
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
     )
+    if metrics is not None:
+        metrics.watch(server)
+    return server

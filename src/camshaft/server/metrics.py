@@ -6,13 +6,18 @@ the format that the scraper asks for. It begins with what camshaft counts; the m
 application itself has in prometheus_client's default registry come after it.
 """
 
+import asyncio
 import importlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from camshaft._core import HttpServer
-from camshaft.settings import ConfigError
+from camshaft.server.listeners import bind_host
+from camshaft.settings import ConfigError, metrics_place
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class _Collector:
@@ -123,3 +128,51 @@ class _Both:
     def collect(self) -> Iterator[Any]:
         for registry in self._registries:
             yield from registry.collect()
+
+
+class Metrics:
+    """The metrics of a server: at a path of its own, or on an address of their own.
+
+    Raises ConfigError if prometheus_client is not installed.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = metrics_place(place)
+        self._application: Callable[..., Any] | None = None
+        self._listening: list[asyncio.Server] = []
+
+    @property
+    def own_paths(self) -> dict[bytes, Callable[..., Any]] | None:
+        """What an HttpServer is given to show them, if they are at a path."""
+        return {self._place.encode("ascii"): self._show} if isinstance(self._place, str) else None
+
+    async def _show(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assert self._application is not None
+        await self._application(scope, receive, send)
+
+    def watch(self, server: HttpServer) -> None:
+        """Show the metrics of this server, which was made to count."""
+        self._application = metrics_application(server)
+
+    async def listen(self) -> None:
+        """Listen, if they have an address of their own. Raises ListenError."""
+        if isinstance(self._place, str):
+            return
+        loop = asyncio.get_running_loop()
+        http = HttpServer(self._show, loop=loop)
+        for sock in await bind_host(*self._place):
+            sock.setblocking(False)
+            self._listening.append(await loop.create_server(http, sock=sock))
+
+    def log_started(self) -> None:
+        """Tell where they are, if they have an address of their own."""
+        for server in self._listening:
+            host, port = server.sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            logger.info("Metrics on http://%s:%d/metrics", shown, port)
+
+    def close(self) -> None:
+        """Stop listening, if they have an address of their own."""
+        for server in self._listening:
+            server.close()
+        self._listening = []

@@ -22,6 +22,7 @@ from camshaft.logging import paint
 from camshaft.server.http import Http, http_server
 from camshaft.server.lifespan import Lifespan
 from camshaft.server.listeners import ListenError, inode, log_started, open_sockets
+from camshaft.server.metrics import Metrics
 from camshaft.server.signals import captured, raise_again
 from camshaft.server.state import NativeState, ServerState, state_of
 from camshaft.server.tls import Certificates
@@ -62,6 +63,7 @@ class Server:
         self._listening_anew: asyncio.Task[None] | None = None
         self._ending: asyncio.Event | None = None
         self._ended = False
+        self._metrics: Metrics | None = None
         self._unix_inode: tuple[int, int] | None = None
 
     @property
@@ -233,7 +235,8 @@ class Server:
         if config.ssl is not None:
             self.certificates = Certificates(config, config.ssl)
         tls_info = self.certificates.info if self.certificates else None
-        self.http = http_server(config, self._loop, self.lifespan.state, tls_info)
+        self._metrics = Metrics(config.metrics) if config.metrics is not None else None
+        self.http = http_server(config, self._loop, self.lifespan.state, tls_info, self._metrics)
         self.server_state = state_of(self.http, config)
         try:
             listening = await open_sockets(config) if sockets is None else sockets
@@ -241,6 +244,8 @@ class Server:
                 self._unix_inode = inode(config.uds)
             try:
                 await self._listen(listening)
+                if self._metrics is not None:
+                    await self._metrics.listen()
             except BaseException:
                 for sock in listening:
                     sock.close()
@@ -251,6 +256,8 @@ class Server:
             raise SystemExit(STARTUP_FAILURE) from None
         if sockets is None:
             log_started(config, listening)
+        if self._metrics is not None:
+            self._metrics.log_started()
         self.started = True
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
@@ -310,6 +317,8 @@ class Server:
             http.abort()
         if self.force_exit or not await self._unless_forced(lifespan.shutdown()):
             await lifespan.cancel()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def _stop_listening(self, sockets: list[socket.socket] | None) -> None:
         for server in self.servers:
@@ -323,6 +332,8 @@ class Server:
             # It has been shut down by hand, or somebody is about to.
             return
         self._stop_listening(sockets)
+        if self._metrics is not None:
+            self._metrics.close()
         lifespan = self.lifespan
         try:
             if self.http is not None:
