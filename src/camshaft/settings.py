@@ -251,15 +251,25 @@ class Settings:
     http2: bool = setting(False, "Speak HTTP/2 as well.")
     ws: str | ProtocolClass = setting(
         "auto",
-        "WebSocket implementation; there is none yet but with an --http of uvicorn's.",
+        "WebSocket implementation: camshaft's own, or one of uvicorn's for an --http of uvicorn's.",
         metavar=f"[{'|'.join(WS_PROTOCOLS)}]",
         check=no_protocol(WS_PROTOCOLS),
     )
-    ws_max_size: int = setting(16 * 1024 * 1024, "Largest WebSocket message in bytes.")
-    ws_max_queue: int = setting(32, "Most WebSocket messages that wait to be received.")
-    ws_ping_interval: float | None = setting(20.0, "Seconds between two WebSocket pings.")
+    ws_max_size: int = setting(
+        16 * 1024 * 1024,
+        "Largest WebSocket message in bytes.",
+        check=negative("a size"),
+    )
+    ws_max_queue: int = setting(
+        32,
+        "Most WebSocket messages that wait to be received.",
+        check=negative("a number of messages"),
+    )
+    ws_ping_interval: float | None = setting(
+        20.0, "Seconds between two WebSocket pings; 0 for none.", check=negative_time
+    )
     ws_ping_timeout: float | None = setting(
-        20.0, "Seconds to wait for the answer to a WebSocket ping."
+        20.0, "Seconds to wait for the answer to a WebSocket ping.", check=negative_time
     )
     ws_per_message_deflate: bool = setting(True, "Compress WebSocket messages.", valued=True)
     lifespan: str = setting(

@@ -12,17 +12,11 @@ from camshaft.settings import ConfigError
 
 _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
-_WEBSOCKET = "WebSocket is not supported yet"
 _LIMITS = "limits on requests are not supported yet; set them in a proxy in front"
 
 # Name of the setting: the values that mean "off", and what to say of any other.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "http2": ((False,), "HTTP/2 is not supported yet; a proxy can speak it to clients"),
-    "ws_max_size": ((16 * 1024 * 1024,), _WEBSOCKET),
-    "ws_max_queue": ((32,), _WEBSOCKET),
-    "ws_ping_interval": ((None, 20.0), _WEBSOCKET),
-    "ws_ping_timeout": ((None, 20.0), _WEBSOCKET),
-    "ws_per_message_deflate": ((True, False), _WEBSOCKET),
     "limit_concurrency": ((None,), _LIMITS),
     "limit_max_requests": ((None,), _LIMITS),
     "limit_max_requests_jitter": ((0,), _LIMITS),

@@ -36,6 +36,9 @@ class Log:
     def debug(self, message: str) -> None:
         self.records.append(("debug", message, None))
 
+    def info(self, message: str, *args: Any) -> None:
+        self.records.append(("info", message % args, None))
+
     def warning(self, message: str) -> None:
         self.records.append(("warning", message, None))
 

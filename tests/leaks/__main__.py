@@ -12,7 +12,7 @@ import traceback
 import warnings
 
 from tests import interrupts
-from tests.leaks import datagrams, http, loop, parsers, pipes, sockets, streams, tls
+from tests.leaks import datagrams, http, loop, parsers, pipes, sockets, streams, tls, websocket
 from tests.leaks.measure import measure
 
 LIMIT = 300
@@ -39,7 +39,7 @@ def main() -> int:
     words = sys.argv[1:]
     scenarios = {
         name: scenario
-        for module in (loop, streams, datagrams, pipes, sockets, http, parsers, tls)
+        for module in (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls)
         for name, scenario in module.SCENARIOS.items()
         if not words or any(word in name for word in words)
     }

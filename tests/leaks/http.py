@@ -35,7 +35,7 @@ async def hello(scope, receive, send):
 
 
 def requests(
-    *, app: Callable[..., Any] = hello, **keywords: Any
+    *, app: Callable[..., Any] = hello, table: Table = SCENARIOS, **keywords: Any
 ) -> Callable[[Callable[..., Any]], None]:
     """Enter `async function(loop, address, server)` with an HTTP server made for each run."""
 
@@ -55,7 +55,7 @@ def requests(
 
         run.__name__ = function.__name__
         run.__module__ = function.__module__
-        coroutine(SCENARIOS)(run)
+        coroutine(table)(run)
 
     return enter
 

@@ -65,7 +65,9 @@ def test_options(command: Command) -> None:
         "--http camshaft --root-path /api --log-level warning --no-access-log --lifespan on "
         "--factory --app-dir src --timeout-keep-alive 7 --timeout-graceful-shutdown 8 "
         "--interface asgi3 --no-use-colors --no-server-header --no-date-header --backlog 9 "
-        "--header X-A:1 --header X-B:2:3 --reset-contextvars --no-proxy-headers --ws none"
+        "--header X-A:1 --header X-B:2:3 --reset-contextvars --no-proxy-headers --ws none "
+        "--ws-max-size 10 --ws-max-queue 11 --ws-ping-interval 12 --ws-ping-timeout 13 "
+        "--ws-per-message-deflate false"
     )
     result = command(*arguments.split())
     assert result.exit_code == 0, result.output
@@ -91,6 +93,12 @@ def test_options(command: Command) -> None:
         "backlog": 9,
         "headers": [["X-A", "1"], ["X-B", "2:3"]],
         "reset_contextvars": True,
+        "ws": "none",
+        "ws_max_size": 10,
+        "ws_max_queue": 11,
+        "ws_ping_interval": 12,
+        "ws_ping_timeout": 13,
+        "ws_per_message_deflate": False,
     }
     assert {name: command.settings[name] for name in expected} == expected
 
@@ -140,10 +148,10 @@ def test_refusal_names_the_variable(command: Command) -> None:
         "--http fast",
         "--http2",
         "--ws fast",
-        "--ws-max-size 1",
-        "--ws-max-queue 1",
-        "--ws-ping-interval 1",
-        "--ws-ping-timeout 1",
+        "--ws-max-size -1",
+        "--ws-max-queue -1",
+        "--ws-ping-interval -1",
+        "--ws-ping-timeout -0.5",
         "--limit-concurrency 1",
         "--limit-max-requests 1",
         "--limit-max-requests-jitter 1",

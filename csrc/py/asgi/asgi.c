@@ -9,6 +9,7 @@
 #include "asgi/run.h"
 #include "asgi/server.h"
 #include "asgi/wait.h"
+#include "asgi/websocket.h"
 
 static int fill_constants(cam_asgi_constants *constants) {
 #define X(name, text)                                                                              \
@@ -47,7 +48,8 @@ int cam_asgi_exec(PyObject *module, cam_state *state) {
     if (fill_constants(&state->asgi) < 0 || cam_wait_exec(module, state) < 0 ||
         cam_disconnect_exec(module, state) < 0 || cam_channel_exec(module, state) < 0 ||
         cam_run_exec(module, state) < 0 || cam_cycle_exec(module, state) < 0 ||
-        cam_http_protocol_exec(module, state) < 0 || cam_http_server_exec(module, state) < 0) {
+        cam_websocket_exec(module, state) < 0 || cam_http_protocol_exec(module, state) < 0 ||
+        cam_http_server_exec(module, state) < 0) {
         return -1;
     }
     return 0;

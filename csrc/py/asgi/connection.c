@@ -6,6 +6,7 @@
 #include "asgi/cycle.h"
 #include "asgi/response.h"
 #include "asgi/timing.h"
+#include "asgi/websocket.h"
 
 /* ---- flow of input ---- */
 
@@ -14,7 +15,12 @@ int CamHttpProtocol_Balance(HttpProtocolObject *self) {
     if (self->cycle != NULL && self->phase != CAM_PHASE_HEAD) {
         held += self->cycle->body_len;
     }
-    bool pause = held > CAM_INPUT_HIGH && self->phase != CAM_PHASE_CLOSED;
+    bool pause = held > CAM_INPUT_HIGH;
+    if (self->phase == CAM_PHASE_CLOSED) {
+        pause = false;
+    } else if (self->phase == CAM_PHASE_WEBSOCKET && self->websocket != NULL) {
+        pause = pause || CamWebSocket_IsFull(self->websocket);
+    }
     if (pause == self->reading_paused || self->eof) {
         return 0;
     }
@@ -154,7 +160,7 @@ void CamHttpProtocol_Release(HttpProtocolObject *self) {
 }
 
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
-    return self->cycle == NULL && !self->resume_planned;
+    return self->cycle == NULL && self->websocket == NULL && !self->resume_planned;
 }
 
 /* ---- what a transport calls ---- */
@@ -199,6 +205,9 @@ static int data_received(PyObject *op, char *data, Py_ssize_t size) {
 static int eof_received(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     self->eof = true;
+    if (self->websocket != NULL) {
+        return CamWebSocket_Eof(self->websocket);
+    }
     /* The answer to what was asked is still written, for a peer that only ended its own
      * direction. The application is told now, because most peers have closed both. */
     bool answering = self->cycle != NULL || self->resume_planned ||
@@ -222,6 +231,9 @@ static int connection_lost(PyObject *op, PyObject *reason) {
     self->writing_paused = false;
     CamSweep_Remove(self->server, self);
     CamHttpProtocol_DropCycle(self);
+    if (self->websocket != NULL) {
+        CamWebSocket_Lost(self->websocket);
+    }
     if (!self->feeding) {
         cam_buffer_free(&self->input);
     }
@@ -247,6 +259,9 @@ static int resume_writing(PyObject *op) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
         CamRun_Wake((RunObject *)cycle);
         Py_DECREF(cycle);
+    }
+    if (self->websocket != NULL && CamWebSocket_ResumeWriting(self->websocket) < 0) {
+        return -1;
     }
     if (self->cycle == NULL && self->input.len > 0 && !self->feeding &&
         self->phase != CAM_PHASE_CLOSED && plan_resume(self) < 0) {
@@ -383,6 +398,7 @@ static int protocol_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->transport.object);
     Py_VISIT(self->scope_template);
     Py_VISIT(self->cycle);
+    Py_VISIT(self->websocket);
     Py_VISIT(self->memo_headers);
     Py_VISIT(self->forwarded_client);
     return 0;
@@ -392,6 +408,7 @@ static int protocol_clear(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     Py_CLEAR(self->transport.object);
     Py_CLEAR(self->cycle); /* which nothing is told any more: its loop may be closed */
+    Py_CLEAR(self->websocket);
     Py_CLEAR(self->scope_template);
     Py_CLEAR(self->memo_headers);
     Py_CLEAR(self->forwarded_client);

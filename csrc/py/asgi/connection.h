@@ -22,6 +22,7 @@
 #include "http/h1.h"
 
 struct CycleObject;
+struct WebSocketObject;
 
 enum {
     CAM_INPUT_HIGH = 64 * 1024,  /* bytes held above which reading is paused */
@@ -33,21 +34,23 @@ enum {
 /* What the next byte received belongs to. */
 typedef enum cam_phase {
     CAM_PHASE_HEAD,
-    CAM_PHASE_LENGTH,  /* a body of known length */
-    CAM_PHASE_CHUNKED, /* a body in chunks */
-    CAM_PHASE_CLOSED,  /* nothing: it is dropped */
+    CAM_PHASE_LENGTH,    /* a body of known length */
+    CAM_PHASE_CHUNKED,   /* a body in chunks */
+    CAM_PHASE_WEBSOCKET, /* the frames of self->websocket */
+    CAM_PHASE_CLOSED,    /* nothing: it is dropped */
 } cam_phase;
 
 /* What the connection is waiting for, with a time limit. */
 typedef enum cam_timing {
     CAM_TIMING_NONE,
-    CAM_TIMING_NEW,    /* the first byte */
-    CAM_TIMING_HEAD,   /* the rest of a head */
-    CAM_TIMING_BODY,   /* more of a body that the application may want */
-    CAM_TIMING_WRITE,  /* that the peer reads */
-    CAM_TIMING_IDLE,   /* the next request */
-    CAM_TIMING_DRAIN,  /* the rest of a body that nobody reads */
-    CAM_TIMING_LINGER, /* the peer's end of the connection, after ours */
+    CAM_TIMING_NEW,       /* the first byte */
+    CAM_TIMING_HEAD,      /* the rest of a head */
+    CAM_TIMING_BODY,      /* more of a body that the application may want */
+    CAM_TIMING_WRITE,     /* that the peer reads */
+    CAM_TIMING_IDLE,      /* the next request */
+    CAM_TIMING_DRAIN,     /* the rest of a body that nobody reads */
+    CAM_TIMING_WEBSOCKET, /* what self->websocket says */
+    CAM_TIMING_LINGER,    /* the peer's end of the connection, after ours */
 } cam_timing;
 
 typedef struct HttpProtocolObject {
@@ -57,10 +60,11 @@ typedef struct HttpProtocolObject {
     struct HttpProtocolObject *next; /* in a slot of server->sweep */
     struct HttpProtocolObject *previous;
     cam_transport transport;
-    PyObject *scope_template;   /* dict or NULL until the first request */
-    PyObject *client_address;   /* str for the access log, or NULL until it is needed */
-    PyObject *forwarded_client; /* tuple or NULL: the last scope's client, told by a proxy */
-    struct CycleObject *cycle;  /* strong or NULL: the request that is being answered */
+    PyObject *scope_template;          /* dict or NULL until the first request */
+    PyObject *client_address;          /* str for the access log, or NULL until it is needed */
+    PyObject *forwarded_client;        /* tuple or NULL: the last scope's client, told by a proxy */
+    struct CycleObject *cycle;         /* strong or NULL: the request that is being answered */
+    struct WebSocketObject *websocket; /* strong or NULL: what the connection has become */
 
     cam_buffer input; /* received and not used yet */
     cam_h1_scan scan; /* of the head that input begins with */

@@ -58,6 +58,29 @@
     X(early_hint, "http.response.early_hint")                                                      \
     X(pathsend, "http.response.pathsend")                                                          \
     X(zerocopysend, "http.response.zerocopysend")                                                  \
+    /* WebSockets */                                                                               \
+    X(subprotocols, "subprotocols")                                                                \
+    X(subprotocol, "subprotocol")                                                                  \
+    X(bytes, "bytes")                                                                              \
+    X(text, "text")                                                                                \
+    X(code, "code")                                                                                \
+    X(reason, "reason")                                                                            \
+    X(websocket_connect, "websocket.connect")                                                      \
+    X(websocket_accept, "websocket.accept")                                                        \
+    X(websocket_receive, "websocket.receive")                                                      \
+    X(websocket_send, "websocket.send")                                                            \
+    X(websocket_close, "websocket.close")                                                          \
+    X(websocket_disconnect, "websocket.disconnect")                                                \
+    X(websocket_http_response, "websocket.http.response")                                          \
+    X(websocket_response_start, "websocket.http.response.start")                                   \
+    X(websocket_response_body, "websocket.http.response.body")                                     \
+    X(log_accepted, "%s - \"WebSocket %s\" [accepted]")                                            \
+    X(log_status, "%s - \"WebSocket %s\" %d")                                                      \
+    X(compress, "compress")                                                                        \
+    X(decompress, "decompress")                                                                    \
+    X(flush, "flush")                                                                              \
+    X(eof, "eof")                                                                                  \
+    X(unused_data, "unused_data")                                                                  \
     /* attributes of transports, loops, futures and loggers */                                     \
     X(write, "write")                                                                              \
     X(close, "close")                                                                              \
@@ -84,6 +107,7 @@
     X(throw, "throw")                                                                              \
     X(get, "get")                                                                                  \
     X(debug, "debug")                                                                              \
+    X(info, "info")                                                                                \
     X(warning, "warning")                                                                          \
     X(error, "error")                                                                              \
     X(resume, "_resume")                                                                           \
@@ -106,6 +130,11 @@
     X(server_type)                                                                                 \
     X(protocol_type)                                                                               \
     X(run_type)                                                                                    \
+    X(websocket_type)                                                                              \
+    X(zlib_compressobj)                                                                            \
+    X(zlib_decompressobj)                                                                          \
+    X(zlib_error)                                                                                  \
+    X(zlib_sync_flush)                                                                             \
     X(cycle_type)                                                                                  \
     X(receive_type)                                                                                \
     X(send_type)                                                                                   \

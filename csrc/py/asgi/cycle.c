@@ -150,6 +150,16 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
     return self;
 }
 
+CycleObject *CamCycle_NewAnswer(HttpProtocolObject *connection) {
+    CycleObject *self = (CycleObject *)CamRun_New(connection->state->asgi.cycle_type, &request_kind,
+                                                  connection, NULL);
+    if (self != NULL) {
+        self->minor_version = true;
+        self->body_told = true;
+    }
+    return self;
+}
+
 static int cycle_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(((CycleObject *)op)->waiter);
     return CamRun_Traverse(op, visit, arg);

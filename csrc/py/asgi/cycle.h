@@ -60,6 +60,10 @@ int cam_cycle_exec(PyObject *module, cam_state *state);
 /* The cycle of a request, not yet running. NULL with an exception. May run user code. */
 CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *request);
 
+/* A cycle that only answers, and is not run: the HTTP response to a handshake that became no
+ * WebSocket. The answer ends the connection. NULL with an exception. */
+CycleObject *CamCycle_NewAnswer(HttpProtocolObject *connection);
+
 /* More of the request's body. CamCycle_AddBody copies. */
 int CamCycle_AddBody(CycleObject *self, const char *data, size_t size);
 void CamCycle_EndBody(CycleObject *self);

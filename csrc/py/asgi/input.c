@@ -12,6 +12,7 @@
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
 #include "asgi/timing.h"
+#include "asgi/websocket.h"
 
 enum { HEADER_CAPACITY = 128 };
 
@@ -31,9 +32,11 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         self->body_left = (uint64_t)request->content_length;
     }
     if (request->flags & CAM_H1_UPGRADE) {
-        CamServer_Log(self->server, self->state->asgi.str_warning,
-                      "Unsupported upgrade request: answered as plain HTTP, "
-                      "because WebSocket and HTTP/2 are not supported yet.",
+        int taken = self->server->options.websocket ? CamWebSocket_Begin(self, request) : 0;
+        if (taken != 0) {
+            return taken < 0 ? -1 : 0;
+        }
+        CamServer_Log(self->server, self->state->asgi.str_warning, "Unsupported upgrade request.",
                       NULL);
     }
     CycleObject *cycle = CamCycle_New(self, request);
@@ -147,6 +150,9 @@ static Py_ssize_t feed(HttpProtocolObject *self, char *data, size_t size) {
             break;
         case CAM_PHASE_CHUNKED:
             taken = take_chunked(self, data + at, size - at);
+            break;
+        case CAM_PHASE_WEBSOCKET:
+            taken = CamWebSocket_Feed(self->websocket, data + at, size - at);
             break;
         case CAM_PHASE_CLOSED:
             taken = (Py_ssize_t)(size - at);

@@ -33,6 +33,12 @@ static const option table[] = {
     {"body_rate", OPTION_RATE, FIELD(body_rate), 240},
     {"write_rate", OPTION_RATE, FIELD(write_rate), 240},
     {"metrics", OPTION_FLAG, FIELD(metrics), 0},
+    {"websocket", OPTION_FLAG, FIELD(websocket), 1},
+    {"ws_max_size", OPTION_COUNT, FIELD(ws_max_size), 16 * 1024 * 1024},
+    {"ws_max_queue", OPTION_COUNT, FIELD(ws_max_queue), 32},
+    {"ws_ping_interval", OPTION_SECONDS, FIELD(ws_ping_interval), 20},
+    {"ws_ping_timeout", OPTION_SECONDS, FIELD(ws_ping_timeout), 20},
+    {"ws_per_message_deflate", OPTION_FLAG, FIELD(ws_per_message_deflate), 1},
 };
 
 static int64_t nanoseconds_of(double seconds) {

@@ -29,6 +29,13 @@ typedef struct cam_server_options {
     size_t body_rate;      /* least bytes a second of a body; 0: none */
     size_t write_rate;     /* the same of an answer */
     bool metrics;          /* count for HttpServer.metrics() */
+
+    bool websocket;              /* take upgrades to WebSocket; else they are plain requests */
+    bool ws_per_message_deflate; /* compress if the client can */
+    size_t ws_max_size;          /* bytes of a message received, after inflating */
+    size_t ws_max_queue;         /* messages that wait to be received */
+    int64_t ws_ping_interval;    /* from one ping to the next; 0 is never */
+    int64_t ws_ping_timeout;     /* that a pong may take */
 } cam_server_options;
 
 /*

@@ -8,6 +8,8 @@
 /* The reason phrases of the IANA registry, as http.HTTPStatus has them; "" for others. */
 static const char *reason_phrase(int status) {
     switch (status) {
+    case 101:
+        return "Switching Protocols";
     case 200:
         return "OK";
     case 201:

@@ -11,7 +11,7 @@ RunObject *CamRun_New(PyObject *type, const cam_run_kind *kind, HttpProtocolObje
                       PyObject *scope) {
     RunObject *self = (RunObject *)((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
     if (self == NULL) {
-        Py_DECREF(scope);
+        Py_XDECREF(scope);
         return NULL;
     }
     self->state = connection->state;

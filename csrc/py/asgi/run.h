@@ -66,7 +66,7 @@ typedef struct RunObject {
 int cam_run_exec(PyObject *module, cam_state *state);
 
 /* A run of the given type, which must be derived from state->asgi.run_type; not yet running.
- * Steals `scope`. NULL with an exception. */
+ * Steals `scope`, which is NULL for one that will not run. NULL with an exception. */
 RunObject *CamRun_New(PyObject *type, const cam_run_kind *kind, HttpProtocolObject *connection,
                       PyObject *scope);
 

@@ -8,6 +8,7 @@
 #include "asgi/response.h"
 #include "asgi/run.h"
 #include "asgi/timing.h"
+#include "asgi/websocket.h"
 #include "http/chars.h"
 
 static const int64_t SECOND = 1000000000;
@@ -96,13 +97,24 @@ static PyObject *server_sweep(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 
 /* ---- the end ---- */
 
-PyDoc_STRVAR(shutdown_doc,
-             "shutdown($self, /)\n--\n\n"
-             "Close idle connections now, and the others once their answer is complete.\n\n"
-             "Connections that are made from now on are closed at once.");
+PyDoc_STRVAR(
+    shutdown_doc,
+    "shutdown($self, websocket_code=1012, /)\n--\n\n"
+    "Close idle connections now, and the others once their answer is complete.\n\n"
+    "WebSockets are closed with the code given: 1012 tells their clients that the service\n"
+    "restarts, 1001 that it goes away. Connections that are made from now on are closed\n"
+    "at once. Raises ValueError for a code that may not be sent.");
 
-static PyObject *server_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+static PyObject *server_shutdown(PyObject *op, PyObject *args) {
     HttpServerObject *server = (HttpServerObject *)op;
+    int code = CAM_WS_CLOSE_SERVICE_RESTART;
+    if (!PyArg_ParseTuple(args, "|i:shutdown", &code)) {
+        return NULL;
+    }
+    if (code < 0 || !cam_ws_close_code_may_be_sent((unsigned)code)) {
+        PyErr_Format(PyExc_ValueError, "a WebSocket cannot be closed with the code %d", code);
+        return NULL;
+    }
     server->shutting_down = true;
     PyObject *list = CamSweep_List(&server->sweep);
     if (list == NULL) {
@@ -110,8 +122,13 @@ static PyObject *server_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(list, i);
-        if (CamHttpProtocol_IsIdle(connection) &&
-            CamTransport_Close(server->state, connection->transport) < 0) {
+        int result = 0;
+        if (connection->websocket != NULL) {
+            result = CamWebSocket_Shutdown(connection->websocket, (unsigned)code);
+        } else if (CamHttpProtocol_IsIdle(connection)) {
+            result = CamTransport_Close(server->state, connection->transport);
+        }
+        if (result < 0) {
             PyErr_WriteUnraisable((PyObject *)connection);
         }
     }
@@ -514,7 +531,7 @@ static PyObject *server_metrics(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 
 static PyMethodDef server_methods[] = {
     {"metrics", server_metrics, METH_NOARGS, metrics_doc},
-    {"shutdown", server_shutdown, METH_NOARGS, shutdown_doc},
+    {"shutdown", server_shutdown, METH_VARARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},

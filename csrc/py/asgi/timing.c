@@ -3,6 +3,7 @@
 
 #include "compat.h"
 #include "asgi/cycle.h"
+#include "asgi/websocket.h"
 
 static const int64_t SECOND = 1000000000;
 
@@ -26,7 +27,10 @@ static int64_t least(int64_t a, int64_t b) {
 }
 
 int64_t CamTiming_Shortest(const cam_server_options *options) {
-    return least(least(options->keep_alive, options->head_timeout),
+    int64_t ping = options->ws_ping_interval > 0
+                       ? least(options->ws_ping_interval, options->ws_ping_timeout)
+                       : CAM_FOREVER;
+    return least(least(least(options->keep_alive, options->head_timeout), ping),
                  least(options->body_timeout, options->write_timeout));
 }
 
@@ -67,6 +71,9 @@ static cam_timing timing_of(const HttpProtocolObject *self) {
     }
     if (self->phase == CAM_PHASE_CLOSED) {
         return self->timing == CAM_TIMING_LINGER ? CAM_TIMING_LINGER : CAM_TIMING_NONE;
+    }
+    if (self->websocket != NULL) {
+        return self->websocket->deadline ? CAM_TIMING_WEBSOCKET : CAM_TIMING_NONE;
     }
     if (self->cycle != NULL) {
         return awaits_body(self) ? CAM_TIMING_BODY : CAM_TIMING_NONE;
@@ -131,6 +138,9 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
         limit -= self->cycle != NULL ? self->cycle->slowness : 0;
         self->unacknowledged = 0;
         break;
+    case CAM_TIMING_WEBSOCKET:
+        self->deadline = self->websocket->deadline;
+        return file(self, now);
     case CAM_TIMING_LINGER:
         limit = LINGER_SILENCE;
         self->linger_end = now + LINGER_LIMIT;
@@ -195,6 +205,13 @@ static int expire(HttpProtocolObject *self) {
         return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
     case CAM_TIMING_BODY:
         return CamHttpProtocol_Refuse(self, 408, "the body of the request took too long");
+    case CAM_TIMING_WEBSOCKET: {
+        WebSocketObject *websocket = (WebSocketObject *)Py_NewRef(self->websocket);
+        self->timing = CAM_TIMING_NONE;
+        int result = CamWebSocket_Expire(websocket);
+        Py_DECREF(websocket);
+        return result;
+    }
     case CAM_TIMING_LINGER: {
         int unsent = CamTransport_HasUnsent(self->state, self->transport);
         if (unsent != 0) {

@@ -4,13 +4,17 @@
 #include "compat.h"
 #include "coroutine.h"
 
+/* At the end: who has waited longest is woken first, as with an asyncio.Queue. There is hardly ever
+ * more than one. */
 static void link_wait(WaitObject *self) {
+    WaitObject **link = &self->run->waits;
     self->previous = NULL;
-    self->next = self->run->waits;
-    if (self->next != NULL) {
-        self->next->previous = self;
+    while (*link != NULL) {
+        self->previous = *link;
+        link = &(*link)->next;
     }
-    self->run->waits = (WaitObject *)Py_NewRef(self);
+    self->next = NULL;
+    *link = (WaitObject *)Py_NewRef(self);
     self->linked = true;
 }
 

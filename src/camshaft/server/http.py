@@ -68,6 +68,12 @@ def native_server(
         else None,
         send_raises=config.asgi_spec != "2.3",
         keep_alive=float(config.timeout_keep_alive),
+        websocket=config.ws != "none",
+        ws_max_size=config.ws_max_size,
+        ws_max_queue=config.ws_max_queue,
+        ws_ping_interval=config.ws_ping_interval,
+        ws_ping_timeout=config.ws_ping_timeout,
+        ws_per_message_deflate=config.ws_per_message_deflate,
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
     )
