@@ -20,8 +20,9 @@ from bench.loop.cases import CASES
 from bench.loop.contenders import LOOPS
 from bench.memory import comparison as memory_comparison
 from bench.micro import parsers
+from bench.ws import comparison as ws_comparison
 
-PARTS = ["http", "loop", "instructions", "memory", "parsers"]
+PARTS = ["http", "ws", "loop", "instructions", "memory", "parsers"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -38,7 +39,7 @@ def names(choices: list[str]) -> Callable[[str], list[str]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options. Without a part `http` and `loop` are run."""
+    """The options. Without a part `http`, `ws` and `loop` are run."""
     command = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure camshaft beside uvicorn, uvloop and others (bench/method.md).",
@@ -66,7 +67,22 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(SERVERS)}; ratios are to the last (camshaft,uvicorn)",
     )
     http.add_argument(
-        "--slice", type=int, default=2, metavar="S", help="seconds of wrk in a slice (2)"
+        "--slice", type=int, default=2, metavar="S", help="seconds of load in a slice, ws too (2)"
+    )
+    ws = command.add_argument_group("ws")
+    ws.add_argument(
+        "--messages",
+        type=names(list(ws_comparison.ROWS)),
+        default=list(ws_comparison.ROWS),
+        metavar="A,B",
+        help=f"of {', '.join(ws_comparison.ROWS)}",
+    )
+    ws.add_argument(
+        "--ws-servers",
+        type=names(list(ws_comparison.SERVERS)),
+        default=["camshaft", "uvicorn"],
+        metavar="A,B",
+        help=f"of {', '.join(ws_comparison.SERVERS)}; ratios are to the last (camshaft,uvicorn)",
     )
     loop = command.add_argument_group("loop")
     loop.add_argument(
@@ -127,6 +143,9 @@ def main() -> int:
             seconds = 1 if options.quick else options.slice
             idle = 1.0 if options.quick else 5.0
             http_comparison.run(options.apps, options.servers, rounds, seconds, idle)
+        if options.part in (None, "ws"):
+            seconds = 1 if options.quick else options.slice
+            ws_comparison.run(options.messages, options.ws_servers, rounds, seconds)
         if options.part == "instructions":
             instruction_comparison.run(
                 options.loops or ["asyncio", "uvloop", "camshaft"],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import environment
 
-PACKAGES = ["uvicorn", "uvloop", "httptools", "starlette", "fastapi", "pydantic"]
+PACKAGES = ["uvicorn", "uvloop", "httptools", "websockets", "starlette", "fastapi", "pydantic"]
 PACKAGES += ["rloop", "rsloop", "zloop", "zuvloop"]
 
 VERSIONS = f"""

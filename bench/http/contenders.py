@@ -2,6 +2,7 @@
 """The servers that are compared, and the command of each."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import compiled, environment
@@ -9,8 +10,11 @@ from bench.http.apps import Target
 
 HOST = "127.0.0.1"
 
+# Gives the command, or None if it cannot do what is asked.
+Command = Callable[[Target, int], list[str | Path] | None]
 
-def _uvicorn_like(command: str, target: Target, port: int, *options: str) -> list[str | Path]:
+
+def uvicorn_like(command: str, target: Target, port: int, *options: str) -> list[str | Path]:
     line = [environment.BIN / command, target.app, *options, "--host", HOST, "--port", str(port)]
     if not target.access_log:
         line.append("--no-access-log")
@@ -22,27 +26,27 @@ def _uvicorn_like(command: str, target: Target, port: int, *options: str) -> lis
 
 
 def camshaft(target: Target, port: int) -> list[str | Path]:
-    return _uvicorn_like("camshaft", target, port)
+    return uvicorn_like("camshaft", target, port)
 
 
 def uvicorn(target: Target, port: int) -> list[str | Path]:
     options = ["--loop", "uvloop", "--http", "httptools", "--ws", "none"]
-    return _uvicorn_like("uvicorn", target, port, *options)
+    return uvicorn_like("uvicorn", target, port, *options)
 
 
 def uvicorn_on_camshaft(target: Target, port: int) -> list[str | Path]:
     options = ["--loop", "camshaft:new_event_loop", "--http", "httptools", "--ws", "none"]
-    return _uvicorn_like("uvicorn", target, port, *options)
+    return uvicorn_like("uvicorn", target, port, *options)
 
 
 def uvicorn_with_our_http(target: Target, port: int) -> list[str | Path]:
     options = ["--loop", "camshaft:new_event_loop", "--http", "camshaft.http:Protocol"]
-    return _uvicorn_like("uvicorn", target, port, *options, "--ws", "none")
+    return uvicorn_like("uvicorn", target, port, *options, "--ws", "none")
 
 
 def uvicorn_zig(target: Target, port: int) -> list[str | Path]:
     options = ["--loop", "zuvloop", "--http", "zttp", "--ws", "none"]
-    return _uvicorn_like("uvicorn", target, port, *options)
+    return uvicorn_like("uvicorn", target, port, *options)
 
 
 def granian(target: Target, port: int) -> list[str | Path]:
@@ -75,8 +79,7 @@ def floor(target: Target, port: int) -> list[str | Path] | None:
     return [compiled.build(Path(__file__).parent / "floor.c"), str(port)]
 
 
-# Each gives the command, or None if it cannot do what is asked.
-SERVERS = {
+SERVERS: dict[str, Command] = {
     "camshaft": camshaft,
     "uvicorn": uvicorn,
     "granian": granian,

@@ -7,12 +7,13 @@ import ssl
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bench import environment, processor
 from bench.error import BenchError
 from bench.http.apps import DIRECTORY, Target
-from bench.http.contenders import HOST, SERVERS
+from bench.http.contenders import HOST, SERVERS, Command
 
 START_LIMIT = 30.0
 STOP_LIMIT = 10.0
@@ -35,11 +36,11 @@ def _free_port() -> int:
 class Server:
     """One running server; a context manager."""
 
-    def __init__(self, name: str, target: Target) -> None:
+    def __init__(self, name: str, target: Target, servers: Mapping[str, Command] = SERVERS) -> None:
         self.name = name
         self.target = target
         self.port = _free_port()
-        command = SERVERS[name](target, self.port)
+        command = servers[name](target, self.port)
         if command is None:
             raise BenchError(f"{name} cannot serve '{target.title}'")
         self._log = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed in close)
