@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Autobahn's fuzzing client (PyPI: autobahntestsuite) against our WebSocket server."""
