@@ -53,6 +53,7 @@ typedef struct WebSocketObject {
     bool by_application; /* it was the application that closed or denied */
     bool ping_pending;   /* a ping has not been answered */
     bool heard;          /* bytes have come since the last look at the time limit */
+    int16_t put_off;     /* an end that waits: see cam_websocket_end_by_peer */
     uint16_t close_code;
     uint32_t ping_number;   /* the payload of the last ping */
     int64_t ping_time;      /* when it was sent, CamServer_Now(); at first that of the handshake */
@@ -151,6 +152,21 @@ int cam_websocket_take_close(WebSocketObject *self, cam_slice payload);
 /* "Fail the WebSocket connection" (RFC 6455 section 7.1.7): a close frame, then the end, whatever
  * the peer says. */
 int cam_websocket_break_off(WebSocketObject *self, unsigned code, const char *reason);
+
+/*
+ * Ends it because the peer does: how is CAM_WEBSOCKET_PEER_CLOSE, which close_code and close_reason
+ * are noted for, or what it has done wrong (CAM_WS_E_*).
+ *
+ * Messages that came whole before that are the application's still, and answers to them the peer's
+ * (RFC 6455 section 5.5.1 lets a close frame wait for what is being sent). While there are some it
+ * is put off until the application has taken them and asks for more, or ends, but not for longer
+ * than a second: it may be one that never receives. Nothing more is read meanwhile.
+ */
+enum { CAM_WEBSOCKET_PEER_CLOSE = 1 };
+int cam_websocket_end_by_peer(WebSocketObject *self, int how);
+
+/* What was put off, now. */
+int cam_websocket_end_now(WebSocketObject *self);
 
 /* Lets go of the connection, which is closed or about to be, and wakes the application. */
 void cam_websocket_detach(WebSocketObject *self);

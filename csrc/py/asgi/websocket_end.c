@@ -9,6 +9,9 @@
 /* Nanoseconds: how long the peer may take to answer our close frame. */
 static const int64_t CLOSE_TIMEOUT = 10000000000;
 
+/* The same: how long the application may take to take what it was sent before the peer's end. */
+static const int64_t ANSWER_TIMEOUT = 1000000000;
+
 /* ---- the state at the end ---- */
 
 int cam_websocket_note_end(WebSocketObject *self, unsigned code, const cam_slice *reason) {
@@ -101,6 +104,9 @@ static int write_close(WebSocketObject *self, unsigned code, cam_slice reason) {
 }
 
 int cam_websocket_begin_close(WebSocketObject *self, unsigned code, cam_slice reason) {
+    if (self->put_off != 0) {
+        return cam_websocket_end_now(self);
+    }
     if (cam_websocket_note_end(self, code, &reason) < 0) {
         return -1;
     }
@@ -127,15 +133,12 @@ int cam_websocket_take_close(WebSocketObject *self, cam_slice payload) {
         return close_transport(self); /* the answer to ours: both have said it */
     }
     if (error < 0) {
-        return cam_websocket_break_off(self, (unsigned)cam_ws_error_code(error),
-                                       cam_ws_error_text(error));
+        return cam_websocket_end_by_peer(self, error);
     }
-    if (cam_websocket_note_end(self, close.code, &close.reason) < 0 ||
-        cam_websocket_write_control(self, CAM_WS_CLOSE, payload.ptr, payload.len) < 0) {
+    if (cam_websocket_note_end(self, close.code, &close.reason) < 0) {
         return -1;
     }
-    /* RFC 6455 section 7.1.1: it is for the server to close the connection first. */
-    return self->connection ? close_transport(self) : 0;
+    return cam_websocket_end_by_peer(self, CAM_WEBSOCKET_PEER_CLOSE);
 }
 
 int cam_websocket_break_off(WebSocketObject *self, unsigned code, const char *reason) {
@@ -146,6 +149,51 @@ int cam_websocket_break_off(WebSocketObject *self, unsigned code, const char *re
         }
     }
     return self->connection ? linger(self) : 0;
+}
+
+/* Says close to a peer that has said it. */
+static int answer_close(WebSocketObject *self) {
+    Py_ssize_t size = 0;
+    const char *reason = "";
+    if (self->close_reason != NULL) {
+        reason = PyUnicode_AsUTF8AndSize(self->close_reason, &size);
+        if (reason == NULL) {
+            return -1;
+        }
+    }
+    if (write_close(self, self->close_code, (cam_slice){reason, (size_t)size}) < 0) {
+        return -1;
+    }
+    /* RFC 6455 section 7.1.1: it is for the server to close the connection first. */
+    return self->connection ? close_transport(self) : 0;
+}
+
+int cam_websocket_end_now(WebSocketObject *self) {
+    int how = self->put_off;
+    self->put_off = 0;
+    if (self->connection == NULL) {
+        return 0;
+    }
+    if (how == CAM_WEBSOCKET_PEER_CLOSE) {
+        return answer_close(self);
+    }
+    return cam_websocket_break_off(self, (unsigned)cam_ws_error_code(how), cam_ws_error_text(how));
+}
+
+int cam_websocket_end_by_peer(WebSocketObject *self, int how) {
+    self->put_off = (int16_t)how;
+    if (self->phase != CAM_WEBSOCKET_OPEN || self->queue_count == 0) {
+        return cam_websocket_end_now(self);
+    }
+    if (how < 0) {
+        cam_slice text = {cam_ws_error_text(how), strlen(cam_ws_error_text(how))};
+        if (cam_websocket_note_end(self, (unsigned)cam_ws_error_code(how), &text) < 0) {
+            return -1;
+        }
+    }
+    Py_CLEAR(self->message); /* it will never be whole */
+    self->message_len = 0;
+    return set_deadline(self, CamServer_Now() + ANSWER_TIMEOUT);
 }
 
 /* ---- pings ---- */
@@ -211,6 +259,9 @@ static int ping_timeout(WebSocketObject *self) {
 
 int CamWebSocket_Expire(WebSocketObject *self) {
     HttpProtocolObject *connection = self->connection;
+    if (self->phase == CAM_WEBSOCKET_OPEN && self->put_off != 0) {
+        return cam_websocket_end_now(self);
+    }
     if (self->phase == CAM_WEBSOCKET_OPEN) {
         bool waits = self->ping_pending && self->server->options.ws_ping_timeout < CAM_FOREVER;
         return waits ? ping_timeout(self) : send_ping(self);

@@ -67,12 +67,6 @@ static PyObject *pop(WebSocketObject *self) {
 
 /* ---- frames ---- */
 
-/* What a peer has done wrong (CAM_WS_E_*). */
-static int wrong(WebSocketObject *self, int error) {
-    return cam_websocket_break_off(self, (unsigned)cam_ws_error_code(error),
-                                   cam_ws_error_text(error));
-}
-
 /* Makes room for a piece, with what will follow it in its frame in mind. */
 static int reserve(WebSocketObject *self, size_t size, uint64_t rest) {
     size_t needed = self->message_len + size;
@@ -129,7 +123,7 @@ static int deliver_text(WebSocketObject *self, const char *data, size_t size) {
         return -1;
     }
     PyErr_Clear();
-    return wrong(self, CAM_WS_E_UTF8);
+    return cam_websocket_end_by_peer(self, CAM_WS_E_UTF8);
 }
 
 /* Takes payload as it is to be received. `owner` is NULL or the bytes object that it is all of. */
@@ -148,7 +142,7 @@ static int take_payload(WebSocketObject *self, const cam_ws_piece *piece, PyObje
         self->utf8 = (cam_utf8){0};
     }
     if (text && !cam_utf8_feed(&self->utf8, data, size)) {
-        return wrong(self, CAM_WS_E_UTF8);
+        return cam_websocket_end_by_peer(self, CAM_WS_E_UTF8);
     }
     if (reserve(self, size, rest) < 0) {
         return -1;
@@ -159,7 +153,7 @@ static int take_payload(WebSocketObject *self, const cam_ws_piece *piece, PyObje
         return 0;
     }
     if (text && !cam_utf8_complete(&self->utf8)) {
-        return wrong(self, CAM_WS_E_UTF8);
+        return cam_websocket_end_by_peer(self, CAM_WS_E_UTF8);
     }
     PyObject *gathered = take_gathered(self);
     if (gathered == NULL) {
@@ -186,12 +180,12 @@ static int take_compressed(WebSocketObject *self, const cam_ws_piece *piece) {
             return -1;
         }
         PyErr_Clear();
-        return wrong(self, CAM_WS_E_INFLATE);
+        return cam_websocket_end_by_peer(self, CAM_WS_E_INFLATE);
     }
     int result = 0;
     size_t size = (size_t)PyBytes_GET_SIZE(data);
     if (size > limit) {
-        result = wrong(self, CAM_WS_E_MESSAGE_LENGTH);
+        result = cam_websocket_end_by_peer(self, CAM_WS_E_MESSAGE_LENGTH);
     } else if (self->phase == CAM_WEBSOCKET_OPEN) {
         result = take_payload(self, piece, data, PyBytes_AS_STRING(data), size, 0);
     }
@@ -251,11 +245,14 @@ Py_ssize_t CamWebSocket_Feed(WebSocketObject *self, char *data, size_t size) {
     if (self->phase < CAM_WEBSOCKET_OPEN) {
         return 0; /* a peer that does not wait for the answer to its handshake */
     }
+    if (self->put_off != 0) {
+        return (Py_ssize_t)size; /* it means nothing */
+    }
     Py_INCREF(self);
     self->heard = true;
     size_t at = 0;
     int result = 0;
-    while (result == 0 && at < size && self->phase != CAM_WEBSOCKET_CLOSED &&
+    while (result == 0 && at < size && self->phase != CAM_WEBSOCKET_CLOSED && self->put_off == 0 &&
            !CamWebSocket_IsFull(self)) {
         cam_ws_piece piece;
         size_t consumed;
@@ -266,10 +263,10 @@ Py_ssize_t CamWebSocket_Feed(WebSocketObject *self, char *data, size_t size) {
         } else if (found == CAM_WS_CONTROL) {
             result = take_control(self, &piece);
         } else if (found < 0) {
-            result = wrong(self, found);
+            result = cam_websocket_end_by_peer(self, found);
         }
     }
-    if (self->phase == CAM_WEBSOCKET_CLOSED) {
+    if (self->phase == CAM_WEBSOCKET_CLOSED || self->put_off != 0) {
         at = size;
     }
     Py_DECREF(self);
@@ -347,6 +344,9 @@ int cam_websocket_receive(RunObject *run, PyObject **event) {
             PyErr_WriteUnraisable((PyObject *)self);
         }
     } else if (self->ended) {
+        if (self->put_off != 0 && cam_websocket_end_now(self) < 0) {
+            return -1;
+        }
         *event = disconnect_event(self);
     } else {
         return 0;
