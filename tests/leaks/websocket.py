@@ -170,3 +170,15 @@ async def never_receives(scope, receive, send):
 async def messages_that_nobody_takes(loop, sock):
     await loop.sock_sendall(sock, handshake() + text("x" * 100) * 50 + close(1000))
     assert await to_the_end(loop, sock)
+
+
+@websocket(app=never_receives)
+async def a_close_behind_messages(loop, sock):
+    await loop.sock_sendall(sock, handshake() + text("x") * 2 + close(1001, "going"))
+    assert await to_the_end(loop, sock)
+
+
+@websocket()
+async def a_wrong_frame_behind_messages(loop, sock):
+    await loop.sock_sendall(sock, handshake() + text("x") * 2 + frame(TEXT, b"\xff"))
+    assert await to_the_end(loop, sock)
