@@ -78,6 +78,11 @@ _STATUS_COLORS = {1: "bright_white", 2: "green", 3: "yellow", 4: "red", 5: "brig
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 
+def status_phrase(status: int) -> str:
+    """Return a status with its phrase, which is empty for an unregistered one."""
+    return f"{status} {_PHRASES.get(status, '')}"
+
+
 def paint(text: str, color: str | None = None, *, bold: bool = False) -> str:
     """Return the text between ANSI escapes that give it a colour, and end it."""
     start = f"\033[{_CODES[color]}m" if color else ""
@@ -146,7 +151,7 @@ class AccessFormatter(ColourizedFormatter):
 
     def get_status_code(self, status_code: int) -> str:
         """Return the status with its phrase; the phrase is empty for an unregistered one."""
-        text = f"{status_code} {_PHRASES.get(status_code, '')}"
+        text = status_phrase(status_code)
         color = _STATUS_COLORS.get(status_code // 100)
         return paint(text, color) if self.use_colors and color else text
 

@@ -67,6 +67,7 @@ def test_prometheus_reads_them(start: Serve, accept: str, kind: str) -> None:
     watched = start(app, metrics=True)
     for path in ("/200", "/200", "/503"):
         watched.ask(request(path))
+    watched.until(lambda: watched.http.requests == 3)  # counted after the answer
     shown = start(metrics_application(watched.http))
     response = shown.ask(request("/metrics", accept))
     assert response.status == 200

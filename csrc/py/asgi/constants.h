@@ -111,6 +111,7 @@
     X(warning, "warning")                                                                          \
     X(error, "error")                                                                              \
     X(resume, "_resume")                                                                           \
+    X(flush_access_log, "flush_access_log")                                                        \
     X(sweep, "_sweep")
 
 /* Methods that get a shared string; all others are made for each request. */

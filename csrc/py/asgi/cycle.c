@@ -142,7 +142,7 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
             return self; /* not worth a line of the access log each time */
         }
     }
-    if (self->server->access_log != NULL) {
+    if (self->server->log.function != NULL) {
         self->method = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_method));
         self->path = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_path));
         self->query_string = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_query_string));

@@ -330,37 +330,51 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
     return scope;
 }
 
-PyObject *CamScope_FullPath(PyObject *path, PyObject *query_string) {
+/* As urllib.parse.quote leaves it. */
+static bool is_plain_in_path(unsigned char ch) {
+    return (ch >= 'a' && ch <= 'z') || (ch >= '-' && ch <= '9') || (ch >= 'A' && ch <= 'Z') ||
+           ch == '_' || ch == '~';
+}
+
+/* Adds bytes, percent-encoded but for what is plain: of a query, which is encoded already, all that
+ * can be seen. There is room for three times as many. */
+static void put_quoted(cam_buffer *out, const char *text, size_t len, bool query) {
     static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < len; i++) {
+        unsigned char ch = (unsigned char)text[i];
+        if (query ? ch > 0x20 && ch < 0x7f : is_plain_in_path(ch)) {
+            out->ptr[out->len++] = (char)ch;
+        } else {
+            const char quoted[3] = {'%', digits[ch >> 4], digits[ch & 15]};
+            cam_buffer_put(out, quoted, 3);
+        }
+    }
+}
+
+int CamScope_PutFullPath(cam_buffer *out, PyObject *path, PyObject *query_string) {
     Py_ssize_t len;
     const char *utf8 = PyUnicode_AsUTF8AndSize(path, &len);
     if (utf8 == NULL) {
-        return NULL;
+        return -1;
     }
-    Py_ssize_t query_len = PyBytes_GET_SIZE(query_string);
-    char *text = PyMem_Malloc((size_t)len * 3 + (size_t)query_len + 1);
-    if (text == NULL) {
-        return PyErr_NoMemory();
+    size_t query_len = (size_t)PyBytes_GET_SIZE(query_string);
+    if (cam_buffer_reserve(out, ((size_t)len + query_len) * 3 + 1) < 0) {
+        return -1;
     }
-    size_t at = 0;
-    for (Py_ssize_t i = 0; i < len; i++) {
-        unsigned char ch = (unsigned char)utf8[i];
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-                     (ch >= '0' && ch <= '9') || (ch != 0 && strchr("/-._~", ch) != NULL);
-        if (plain) {
-            text[at++] = (char)ch;
-        } else {
-            text[at++] = '%';
-            text[at++] = digits[ch >> 4];
-            text[at++] = digits[ch & 15];
-        }
-    }
+    put_quoted(out, utf8, (size_t)len, false);
     if (query_len > 0) {
-        text[at++] = '?';
-        memcpy(text + at, PyBytes_AS_STRING(query_string), (size_t)query_len);
-        at += (size_t)query_len;
+        out->ptr[out->len++] = '?';
+        put_quoted(out, PyBytes_AS_STRING(query_string), query_len, true);
     }
-    PyObject *full = PyUnicode_DecodeLatin1(text, (Py_ssize_t)at, NULL);
-    PyMem_Free(text);
+    return 0;
+}
+
+PyObject *CamScope_FullPath(PyObject *path, PyObject *query_string) {
+    cam_buffer text = {0};
+    PyObject *full = NULL;
+    if (CamScope_PutFullPath(&text, path, query_string) == 0) {
+        full = PyUnicode_DecodeASCII(text.ptr, (Py_ssize_t)text.len, NULL);
+    }
+    cam_buffer_free(&text);
     return full;
 }

@@ -22,4 +22,7 @@ PyObject *CamScope_ClientAddress(HttpProtocolObject *connection);
  * New reference. */
 PyObject *CamScope_FullPath(PyObject *path, PyObject *query_string);
 
+/* The same, added to a buffer: ASCII without control characters. 0 or -1. */
+int CamScope_PutFullPath(cam_buffer *out, PyObject *path, PyObject *query_string);
+
 #endif

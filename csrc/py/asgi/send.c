@@ -11,7 +11,6 @@
 #include "compat.h"
 #include "asgi/disconnect.h"
 #include "asgi/response.h"
-#include "asgi/scope.h"
 
 #include <unistd.h>
 
@@ -120,36 +119,6 @@ static int send_start(CycleObject *self, PyObject *event) {
 }
 
 /* ---- http.response.body ---- */
-
-static void log_access(CycleObject *self, HttpProtocolObject *connection) {
-    HttpServerObject *server = self->server;
-    if (server->access_log == NULL || self->method == NULL) {
-        return;
-    }
-    PyObject *log = Py_NewRef(server->access_log);
-    PyObject *address = CamScope_ClientAddress(connection);
-    PyObject *path = address ? CamScope_FullPath(self->path, self->query_string) : NULL;
-    PyObject *status = path ? PyLong_FromLong(self->status) : NULL;
-    PyObject *result = NULL;
-    if (status != NULL) {
-        const cam_asgi_constants *c = &self->state->asgi;
-        PyObject *stack[] = {NULL,
-                             address,
-                             self->method,
-                             path,
-                             self->minor_version ? c->str_version_11 : c->str_version_10,
-                             status};
-        result = PyObject_Vectorcall(log, stack + 1, 5 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
-    if (result == NULL) {
-        PyErr_WriteUnraisable(log);
-    }
-    Py_XDECREF(result);
-    Py_XDECREF(status);
-    Py_XDECREF(path);
-    Py_XDECREF(address);
-    Py_DECREF(log);
-}
 
 /* Writes what is in the output buffer, then the part, then `tail`, in as few writes as can be. */
 static int write_parts(HttpProtocolObject *connection, cam_part *part, const char *tail,
@@ -292,7 +261,7 @@ static int send_part(CycleObject *self, cam_part *part, bool more_body) {
         result = CamSend_Fail(self);
     } else {
         if (first) {
-            log_access(self, connection);
+            CamAccessLog_Add(self);
         }
         if (!more_body && self->connection != NULL) {
             if (self->trailers) {

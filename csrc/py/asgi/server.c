@@ -116,6 +116,7 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         return NULL;
     }
     server->shutting_down = true;
+    CamAccessLog_Flush(server, 0);
     PyObject *list = CamSweep_List(&server->sweep);
     if (list == NULL) {
         return NULL;
@@ -180,6 +181,15 @@ static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 }
 
 /* ---- construction ---- */
+
+PyDoc_STRVAR(flush_doc, "flush_access_log($self, /)\n--\n\n"
+                        "Write the lines of the access log that are held, as far as the output\n"
+                        "takes them.");
+
+static PyObject *server_flush_access_log(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    CamAccessLog_Resume((HttpServerObject *)op);
+    Py_RETURN_NONE;
+}
 
 static PyObject *server_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf,
                                    PyObject *kwnames) {
@@ -336,12 +346,14 @@ PyDoc_STRVAR(
     server_doc,
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
-    "           own_paths=None, trusted_proxies=None, **options)\n--\n\n"
+    "           own_paths=None, trusted_proxies=None, plain_log=None, **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
     "every response. `access_log` is called with client address, method, path, HTTP\n"
-    "version and status of every response; `logger` (uvicorn.error by default) gets\n"
+    "version and status of every response, unless `plain_log` describes a file to which the\n"
+    "server may write the line itself (camshaft.server.access); `logger` (uvicorn.error by "
+    "default) gets\n"
     "errors and warnings. `tls_info` is called with the SSLObject of a connection and gives\n"
     "what its scopes have as their \"tls\" extension. `own_paths`, a dict of bytes, has the\n"
     "applications that answer at these paths instead, without a line in the access log.\n"
@@ -368,8 +380,8 @@ static int check_own_paths(PyObject *own_paths) {
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {
-        "app",    "loop",    "state",    "root_path", "asgi_version",    "headers", "access_log",
-        "logger", "context", "tls_info", "own_paths", "trusted_proxies", NULL};
+        "app",    "loop",    "state",    "root_path", "asgi_version",    "headers",   "access_log",
+        "logger", "context", "tls_info", "own_paths", "trusted_proxies", "plain_log", NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -382,13 +394,14 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *tls_info = Py_None;
     PyObject *own_paths = Py_None;
     PyObject *trusted_proxies = Py_None;
+    PyObject *plain_log = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
-    int parsed =
-        given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-        PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOO:HttpServer", names, &app, &loop,
-                                    &app_state, &root_path, &asgi_version, &headers, &access_log,
-                                    &logger, &context, &tls_info, &own_paths, &trusted_proxies);
+    int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOO:HttpServer", names, &app,
+                                             &loop, &app_state, &root_path, &asgi_version, &headers,
+                                             &access_log, &logger, &context, &tls_info, &own_paths,
+                                             &trusted_proxies, &plain_log);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -416,6 +429,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     self->vectorcall = server_vectorcall;
     self->state = state;
+    CamAccessLog_Init(self, access_log, plain_log);
     self->app = Py_NewRef(app);
     self->loop = Py_NewRef(loop);
     self->app_state = app_state != Py_None ? Py_NewRef(app_state) : PyDict_New();
@@ -426,7 +440,6 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         Py_DECREF(self);
         return NULL;
     }
-    self->access_log = access_log != Py_None ? Py_NewRef(access_log) : NULL;
     self->tls_info = tls_info != Py_None ? Py_NewRef(tls_info) : NULL;
     self->options = options;
     if (options.metrics && (self->metrics = PyMem_Calloc(1, sizeof *self->metrics)) == NULL) {
@@ -452,6 +465,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     HttpServerObject *self = (HttpServerObject *)op;
+    int stopped = CamAccessLog_Traverse(&self->log, visit, arg);
+    if (stopped != 0) {
+        return stopped;
+    }
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->app);
     Py_VISIT(self->own_paths);
@@ -460,7 +477,6 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->app_state);
     Py_VISIT(self->scope_template);
     Py_VISIT(self->asgi_versions);
-    Py_VISIT(self->access_log);
     Py_VISIT(self->tls_info);
     Py_VISIT(self->trust.hosts);
     Py_VISIT(self->logger);
@@ -472,7 +488,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
 static int server_clear(PyObject *op) {
     HttpServerObject *self = (HttpServerObject *)op;
     CamSweep_Clear(self);
-    Py_CLEAR(self->access_log);
+    CamAccessLog_Clear(&self->log);
     Py_CLEAR(self->tls_info);
     return 0;
 }
@@ -481,6 +497,7 @@ static void server_dealloc(PyObject *op) {
     HttpServerObject *self = (HttpServerObject *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
+    CamAccessLog_Free(self);
     (void)server_clear(op);
     Py_CLEAR(self->app);
     Py_CLEAR(self->own_paths);
@@ -513,10 +530,16 @@ static PyObject *get_requests(PyObject *op, void *Py_UNUSED(closure)) {
     return PyLong_FromUnsignedLongLong(((HttpServerObject *)op)->request_count);
 }
 
+static PyObject *get_dropped(PyObject *op, void *Py_UNUSED(closure)) {
+    return PyLong_FromUnsignedLongLong(((HttpServerObject *)op)->log.dropped);
+}
+
 static PyGetSetDef server_getset[] = {
     {"connections", get_connections, NULL, "How many connections are open.", NULL},
     {"tasks", get_tasks, NULL, "How many requests have a task that has not ended.", NULL},
     {"requests", get_requests, NULL, "How many responses have been completed.", NULL},
+    {"access_log_dropped", get_dropped, NULL,
+     "How many lines of the access log its output has not taken.", NULL},
     {NULL},
 };
 
@@ -534,6 +557,7 @@ static PyMethodDef server_methods[] = {
     {"shutdown", server_shutdown, METH_VARARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
+    {"flush_access_log", server_flush_access_log, METH_NOARGS, flush_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},
     {NULL},
 };

@@ -9,6 +9,7 @@
 #ifndef CAM_ASGI_SERVER_H
 #define CAM_ASGI_SERVER_H
 
+#include "asgi/access_log.h"
 #include "asgi/metrics.h"
 #include "asgi/forwarded.h"
 #include "asgi/options.h"
@@ -35,7 +36,6 @@ typedef struct HttpServerObject {
     PyObject *raw_root_path;  /* bytes */
     PyObject *scope_template; /* dict: what the scopes of all connections have in common */
     PyObject *asgi_versions;  /* dict: scope["asgi"] */
-    PyObject *access_log;     /* callable or NULL */
     PyObject *tls_info;       /* callable or NULL: the scope's "tls" extension of an SSLObject */
     PyObject *logger;         /* logging.Logger */
 
@@ -48,6 +48,8 @@ typedef struct HttpServerObject {
     cam_server_options options;
     cam_trust trust;      /* proxies whose X-Forwarded headers are believed */
     cam_metrics *metrics; /* PyMem, owned; NULL without that option */
+
+    cam_access_log log;
 
     cam_sweep sweep;           /* the open connections */
     struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */

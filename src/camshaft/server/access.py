@@ -1,23 +1,121 @@
 # SPDX-License-Identifier: MIT
-"""The access log: one line for each response."""
+"""The access log: one line for each response.
 
+The server calls `AccessLog.log` for each, unless `AccessLog.plain` says that a line which it makes
+itself looks the same and goes to the same place (csrc/py/asgi/access_log.h).
+"""
+
+import codecs
+import io
 import logging
-from collections.abc import Callable
+import types
+from typing import Any
+
+from camshaft.logging import LOGGING_CONFIG, AccessFormatter, status_phrase
 
 logger = logging.getLogger("uvicorn.access")
 
-AccessLog = Callable[[str, str, str, str, int], None]
+_FORMAT = LOGGING_CONFIG["formatters"]["access"]["fmt"]
+# Each "200 OK" as bytes, by the status; what is no status is never asked for.
+_PHRASES = tuple(status_phrase(status).encode() for status in range(600))
+# The encodings in which a line, which is ASCII, is the same bytes.
+_ENCODINGS = frozenset(("ascii", "utf-8", "iso8859-1", "iso8859-15", "cp1252"))
+
+# Everything between logger.info() and the file. What patches one of them (Sentry does, and tracing)
+# wants to see the records.
+_PATCHABLE: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (
+        logging.Logger,
+        ("info", "isEnabledFor", "_log", "makeRecord", "handle", "callHandlers"),
+    ),
+    (logging.Filterer, ("filter",)),
+    (logging.Handler, ("handle", "format")),
+    (logging.StreamHandler, ("emit", "flush")),
+    (logging.Formatter, ("format", "formatMessage")),
+    (AccessFormatter, ("values", "get_status_code")),
+)
+
+_METHODS = frozenset(name for _, names in _PATCHABLE for name in names)
+
+Description = tuple[int, bool, Any, tuple[bytes, ...], tuple[tuple[Any, Any, Any], ...]]
 
 
-def access_log(*, enabled: bool) -> AccessLog | None:
-    """Return what is called with client address, method, path, HTTP version and status.
-
-    None when it is disabled or no handler would show the lines: then nothing is spent on them.
-    """
-    if not enabled or not logger.hasHandlers():
-        return None
-    return _log
-
-
-def _log(client_addr: str, method: str, full_path: str, http_version: str, status: int) -> None:
+def log(client_addr: str, method: str, full_path: str, http_version: str, status: int) -> None:
+    """Log a response, with uvicorn's message and arguments."""
     logger.info('%s - "%s %s HTTP/%s" %d', client_addr, method, full_path, http_version, status)
+
+
+def is_shown() -> bool:
+    """Return whether any handler would show the lines; if not, nothing is spent on them."""
+    return logger.hasHandlers()
+
+
+def _patched() -> bool:
+    for owner, names in _PATCHABLE:
+        source = "camshaft" if owner is AccessFormatter else logging.Logger.__module__
+        for name in names:
+            function = vars(owner).get(name)
+            if not isinstance(function, types.FunctionType):
+                return True
+            if function.__globals__.get("__name__", "").partition(".")[0] != source:
+                return True
+    return logging.getLogRecordFactory() is not logging.LogRecord
+
+
+def _output(stream: Any) -> int | None:
+    """Return the descriptor that a stream writes to, if nothing in between changes the bytes."""
+    if (
+        type(stream) is not io.TextIOWrapper
+        or stream.closed
+        or type(stream.buffer) is not io.BufferedWriter
+        or type(stream.buffer.raw) is not io.FileIO
+        or codecs.lookup(stream.encoding).name not in _ENCODINGS
+    ):
+        return None
+    return stream.fileno()
+
+
+def plain() -> Description | None:
+    """Return where and how the server may write lines itself; None if it may not.
+
+    That is descriptor, whether in colours, what flushes the stream, the texts of statuses, and all
+    that must stay as it is: (dict, key, value), (dict, None, size), (list, None, only element).
+    """
+    handlers = logger.handlers
+    if type(logger) is not logging.Logger or len(handlers) != 1 or logger.filters:
+        return None
+    handler = handlers[0]
+    formatter = handler.formatter
+    if (
+        logger.propagate
+        or logger.disabled
+        or not 0 < logger.level <= logging.INFO
+        or logger.manager.disable >= logging.INFO
+        or type(handler) is not logging.StreamHandler
+        or handler.filters
+        or handler.level > logging.INFO
+        or handler.terminator != "\n"
+        or type(formatter) is not AccessFormatter
+        or formatter._fmt != _FORMAT
+        or type(formatter._style) is not logging.PercentStyle
+        or any(vars(thing).keys() & _METHODS for thing in (logger, handler, formatter))
+        or _patched()
+    ):
+        return None
+    descriptor = _output(handler.stream)
+    if descriptor is None:
+        return None
+    objects = (logger, handler, formatter, formatter._style, logger.manager)
+    watched = [(vars(thing), None, len(vars(thing))) for thing in objects]
+    for thing, names in (
+        (logger, ("handlers", "filters", "level", "disabled", "propagate")),
+        (handler, ("filters", "level", "formatter", "stream")),
+        (formatter, ("_fmt", "_style", "use_colors")),
+        (formatter._style, ("_fmt",)),
+        (logger.manager, ("_disable",)),
+    ):
+        watched += [(vars(thing), name, vars(thing)[name]) for name in names]
+    watched += [(handlers, None, handler), (logger.filters, None, None)]
+    watched += [(handler.filters, None, None)]
+    flush = handler.stream.flush
+    return descriptor, bool(formatter.use_colors), flush, _PHRASES, tuple(watched)

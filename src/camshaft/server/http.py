@@ -10,8 +10,8 @@ from camshaft._core import HttpServer
 from camshaft.config import Config
 from camshaft.logging import TRACE_LOG_LEVEL
 from camshaft.middleware.proxy_headers import TrustedHosts
-from camshaft.server.access import access_log
 from camshaft.server.metrics import Metrics
+from camshaft.server import access
 from camshaft.server.python_http import PythonHttp
 from camshaft.server.tls import TlsInfo
 from camshaft.server.traced import TracedHttp
@@ -59,7 +59,8 @@ def native_server(
         headers=config.custom_headers,
         server_header=config.server_header and b"server" not in given,
         date_header=config.date_header and b"date" not in given,
-        access_log=access_log(enabled=config.access_log),
+        access_log=access.log if config.access_log and access.is_shown() else None,
+        plain_log=access.plain,
         tls_info=tls_info,
         metrics=metrics is not None,
         own_paths=metrics.own_paths if metrics is not None else None,
