@@ -63,6 +63,10 @@ logger = logging.getLogger("uvicorn.error")
 # RFC 9110, sections 5.1 and 5.5; obs-text is allowed because applications send Latin-1.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# As csrc/py/asgi/server.c has them: where an answer ends, and how long its connection lasts.
+_FRAMING = frozenset(
+    ("connection", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade")
+)
 
 
 class Config(Settings):
@@ -335,6 +339,8 @@ def _encode_header(header: tuple[str, str]) -> tuple[bytes, bytes]:
         raise ConfigError("headers", ascii(shown), "this is no header name (RFC 9110, 5.1)")
     if not _HEADER_VALUE.fullmatch(value):
         raise ConfigError("headers", ascii(shown), "this is no header value (RFC 9110, 5.5)")
+    if name.lower() in _FRAMING:
+        raise ConfigError("headers", shown, "the server says that itself, for each answer")
     return name.lower().encode("latin-1"), value.encode("latin-1")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from camshaft import _core
+from camshaft import Config, _core
 from tests.asgi.conftest import Serve
 from tests.asgi.harness import LOOPS, Served, answer, get, serve
 from tests.asgi.response_cases import CUT, REFUSED, SENT, Cut, Refused, Sent, body, head
@@ -145,6 +145,8 @@ def test_configured_fields_do_not_frame(name: bytes) -> None:
     loop: Any = None
     with pytest.raises(ValueError, match="for the server to say"):
         _core.HttpServer(lambda: None, loop=loop, headers=[(name, b"0")])
+    with pytest.raises(ValueError, match="the server says that itself"):
+        Config(lambda: None, log_config=None, headers=[(name.decode(), "0")])
 
 
 class Reentrant:

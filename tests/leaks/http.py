@@ -307,6 +307,69 @@ async def never_reads(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
+async def extended(scope, receive, send):
+    """Sends files, early hints and trailers, and some that cannot be sent."""
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    path = {"type": "http.response.pathsend", "path": __file__}
+    await send({"type": "http.response.early_hint", "links": [b"</a>; rel=preload"]})
+    if scope["path"] == "/path":
+        await send(start)
+        for wrong in (None, "/does/not/exist", "/"):
+            with contextlib.suppress(Exception):
+                await send(path | {"path": wrong})
+        await send(path)
+        return
+    await send(start | {"trailers": True})
+    with open(__file__, "rb") as file:
+        part = {"type": "http.response.zerocopysend", "file": file, "more_body": True}
+        for more in ({"count": 1 << 40}, {"offset": -1}, {"file": None}):
+            with contextlib.suppress(Exception):
+                await send(part | more)
+        await send(part | {"count": 10})
+        await send(part | {"offset": 5})
+    await send({"type": "http.response.body"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+
+@requests(app=extended)
+async def files_hints_and_trailers(loop, address, server):
+    for path in (b"/", b"/path"):
+        for more in (b"", b"TE: trailers\r\n"):
+            request = b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n" % (path, more)
+            await ask(loop, address, request, expected=b"HTTP/1.1 103")
+
+
+async def endless(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+
+
+@requests(app=endless)
+async def sends_to_clients_that_have_left(loop, address, server):
+    async with connected(loop, address) as sock:
+        await loop.sock_sendall(sock, GET)
+        await loop.sock_recv(sock, 100)
+    while server.tasks:
+        await asyncio.sleep(0)
+
+
+_NULL = open("/dev/null", "w")
+
+
+def _plain_log():
+    return _NULL.fileno(), True, _NULL.flush, (b"200 OK",) * 600, ((_WATCHED, "key", None),)
+
+
+_WATCHED = {"key": None}
+
+
+@requests(access_log=lambda *details: None, plain_log=_plain_log)
+async def access_log_lines_made_in_c(loop, address, server):
+    await ask(loop, address, CLOSE, expected=b"HTTP/1.1 200")
+    server._sweep()
+
+
 @requests(app=never_reads)
 async def bodies_left_unread(loop, address, server):
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
