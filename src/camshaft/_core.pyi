@@ -497,6 +497,18 @@ class HttpServerOptions(TypedDict, total=False):
     write_timeout: float | None
     body_rate: int | None
     write_rate: int | None
+    request_line: int | None
+    header_line: int | None
+    header_count: int | None
+    head_bytes: int | None
+    body_bytes: int | None
+    extension_bytes: int | None
+    trailer_bytes: int | None
+    connections: int | None
+    address_connections: int | None
+    connection_requests: int | None
+    concurrency: int | None
+    max_requests: int | None
     metrics: bool
     websocket: bool
     ws_max_size: int | None
@@ -540,6 +552,7 @@ class HttpServer:
         own_paths: dict[bytes, Callable[..., Any]] | None = None,
         trusted_proxies: TrustedHosts | None = None,
         plain_log: Callable[[], tuple[Any, ...] | None] | None = None,
+        on_max_requests: Callable[[], object] | None = None,
         **options: Unpack[HttpServerOptions],
     ) -> Self: ...
     @property

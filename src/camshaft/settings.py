@@ -221,6 +221,11 @@ def no_metrics(value: str | None) -> str | None:
     return None
 
 
+def not_positive(what: str) -> Check:
+    """Return the check for a number, called `what`, of at least 1, or None."""
+    return lambda value: f"{what} of at least 1" if value is not None and value < 1 else None
+
+
 @_table
 class Settings:
     """What a server is told. Times are in seconds, sizes in bytes; None is "not limited"."""
@@ -336,13 +341,17 @@ class Settings:
         "", "The ASGI root_path: the path below which a proxy has mounted the application."
     )
     limit_concurrency: int | None = setting(
-        None, "Most connections or tasks before the answer is 503."
+        None,
+        "Most connections or tasks before the answer is 503.",
+        check=negative("a limit"),
     )
     limit_max_requests: int | None = setting(
-        None, "Number of requests after which the process ends."
+        None, "Number of requests after which the process ends.", check=negative("a limit")
     )
     limit_max_requests_jitter: int = setting(
-        0, "Most requests to add to --limit-max-requests, at random."
+        0,
+        "Most requests to add to --limit-max-requests, at random.",
+        check=negative("a number of requests"),
     )
     backlog: int = setting(
         2048,
@@ -386,7 +395,9 @@ class Settings:
         False, "APP is a function that takes nothing and returns the application."
     )
     h11_max_incomplete_event_size: int | None = setting(
-        None, "Of uvicorn's h11; here what is buffered of a request is bounded anyway."
+        None,
+        "uvicorn's name for --limit-header-bytes, which is used instead if both are given.",
+        check=not_positive("a size"),
     )
     reset_contextvars: bool = setting(
         False,
@@ -413,6 +424,71 @@ class Settings:
     )
     ssl_handshake_timeout: float = setting(
         15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time
+    )
+
+    # Limits on what a client may ask for and how slowly: docs/server/limits.md.
+    limit_request_line: int = setting(
+        16 * 1024, "Longest request line in bytes; 414.", check=not_positive("a size")
+    )
+    limit_header_line: int = setting(
+        16 * 1024, "Longest header line in bytes; 431.", check=not_positive("a size")
+    )
+    limit_header_count: int = setting(
+        128, "Most header lines of a request; 431.", check=not_positive("a number")
+    )
+    limit_header_bytes: int = setting(
+        64 * 1024,
+        "Longest head of a request in bytes, with its request line; 431.",
+        check=not_positive("a size"),
+    )
+    limit_request_body: int | None = setting(
+        None, "Largest body of a request in bytes; 413.", check=negative("a size")
+    )
+    limit_chunk_extensions: int = setting(
+        4 * 1024,
+        "Most bytes of chunk extensions of a body, which nobody needs; 400.",
+        check=negative("a size"),
+    )
+    limit_trailer_bytes: int = setting(
+        8 * 1024, "Longest trailer section of a body in bytes; 431.", check=negative("a size")
+    )
+    limit_connections: int | None = setting(
+        None, "Most connections; those beyond are closed with 503.", check=negative("a limit")
+    )
+    limit_connections_per_address: int | None = setting(
+        None,
+        "Most connections of one address; those beyond are closed with 503.",
+        check=negative("a limit"),
+    )
+    limit_connection_requests: int | None = setting(
+        None,
+        "Most requests on one connection, which the last answer closes.",
+        check=not_positive("a limit"),
+    )
+    timeout_request_header: float | None = setting(
+        30.0,
+        "Seconds that the head of a request may take from its first byte; 408.",
+        check=negative_time,
+    )
+    timeout_request_body: float | None = setting(
+        60.0,
+        "Seconds that a client may be silent in the middle of a body; 408.",
+        check=negative_time,
+    )
+    timeout_response_write: float | None = setting(
+        60.0,
+        "Seconds that a client may take nothing of its response, before it is dropped.",
+        check=negative_time,
+    )
+    min_request_rate: int = setting(
+        240,
+        "Least bytes a second of a body, over a minute; 0 for any; 408.",
+        check=negative("a rate"),
+    )
+    min_response_rate: int = setting(
+        240,
+        "Least bytes a second at which a client takes a response, over a minute; 0 for any.",
+        check=negative("a rate"),
     )
 
     def __post_init__(self) -> None:

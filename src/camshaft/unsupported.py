@@ -12,18 +12,10 @@ from camshaft.settings import ConfigError
 
 _RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
-_LIMITS = "limits on requests are not supported yet; set them in a proxy in front"
 
 # Name of the setting: the values that mean "off", and what to say of any other.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "http2": ((False,), "HTTP/2 is not supported yet; a proxy can speak it to clients"),
-    "limit_concurrency": ((None,), _LIMITS),
-    "limit_max_requests": ((None,), _LIMITS),
-    "limit_max_requests_jitter": ((0,), _LIMITS),
-    "h11_max_incomplete_event_size": (
-        (None,),
-        "camshaft parses HTTP itself and bounds what it buffers of a request",
-    ),
 }
 
 NO_PROCESSES = ("reload", "workers")

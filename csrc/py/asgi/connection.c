@@ -4,6 +4,7 @@
 #include "compat.h"
 #include "stream.h"
 #include "asgi/cycle.h"
+#include "asgi/admission.h"
 #include "asgi/response.h"
 #include "asgi/timing.h"
 #include "asgi/websocket.h"
@@ -85,13 +86,30 @@ int CamHttpProtocol_Linger(HttpProtocolObject *self) {
     return CamTiming_Set(self, CAM_TIMING_LINGER);
 }
 
+/* What is no request is told in uvicorn's words, and what is refused for another reason with that;
+ * refused connections once a second, for there may be very many. */
+static void log_refusal(HttpServerObject *server, int status, const char *reason) {
+    char text[160] = "Invalid HTTP request received.";
+    if (status != 400 && status != 501 && status != 505) {
+        (void)PyOS_snprintf(text, sizeof text, "Request refused with %d: %s.", status, reason);
+    }
+    if (status == 503) {
+        const int64_t second = 1000000000;
+        int64_t now = CamServer_Now();
+        if (now - server->refusal_logged < second) {
+            return;
+        }
+        server->refusal_logged = now;
+    }
+    CamServer_Log(server, server->state->asgi.str_warning, text, NULL);
+}
+
 int CamHttpProtocol_Refuse(HttpProtocolObject *self, int status, const char *reason) {
     Py_INCREF(self);
     bool begun = self->cycle != NULL && CamCycle_HasBegun(self->cycle);
     self->phase = CAM_PHASE_CLOSED;
     CamHttpProtocol_DropCycle(self);
-    CamServer_Log(self->server, self->state->asgi.str_warning, "Invalid HTTP request received.",
-                  NULL);
+    log_refusal(self->server, status, reason);
     int result;
     if (begun) {
         /* Half of an answer is out: nothing that can be added would be understood. */
@@ -184,7 +202,8 @@ static int connection_made(PyObject *op, PyObject *transport) {
         self->phase = CAM_PHASE_CLOSED;
         return CamTransport_Close(self->state, self->transport);
     }
-    return CamTiming_Settle(self);
+    int admitted = CamAdmission_Enter(self);
+    return admitted > 0 ? CamTiming_Settle(self) : admitted;
 }
 
 static int data_received(PyObject *op, char *data, Py_ssize_t size) {
@@ -230,6 +249,7 @@ static int connection_lost(PyObject *op, PyObject *reason) {
     self->timing = CAM_TIMING_NONE;
     self->writing_paused = false;
     CamSweep_Remove(self->server, self);
+    CamAdmission_Leave(self);
     CamHttpProtocol_DropCycle(self);
     if (self->websocket != NULL) {
         CamWebSocket_Lost(self->websocket);
@@ -422,6 +442,7 @@ static void protocol_dealloc(PyObject *op) {
     PyObject_GC_UnTrack(op);
     (void)protocol_clear(op);
     Py_CLEAR(self->client_address);
+    CamAdmission_Leave(self);
     cam_buffer_free(&self->input);
     cam_buffer_free(&self->output);
     PyMem_Free((char *)self->memo.block.ptr);

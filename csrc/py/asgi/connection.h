@@ -63,6 +63,7 @@ typedef struct HttpProtocolObject {
     PyObject *scope_template;          /* dict or NULL until the first request */
     PyObject *client_address;          /* str for the access log, or NULL until it is needed */
     PyObject *forwarded_client;        /* tuple or NULL: the last scope's client, told by a proxy */
+    PyObject *address;                 /* bytes or NULL: what it counts as in server->addresses */
     struct CycleObject *cycle;         /* strong or NULL: the request that is being answered */
     struct WebSocketObject *websocket; /* strong or NULL: what the connection has become */
 
@@ -83,6 +84,7 @@ typedef struct HttpProtocolObject {
         int64_t linger_end;    /* the last deadline there can be, in CAM_TIMING_LINGER */
         size_t unacknowledged; /* bytes the peer had to read at the last look, in _WRITE; 0: none */
     };
+    uint32_t requests;   /* that were begun, up to the greatest number there is */
     uint8_t timing;      /* cam_timing */
     uint8_t phase;       /* cam_phase */
     uint8_t slot;        /* of server->sweep, if listed */
@@ -91,7 +93,6 @@ typedef struct HttpProtocolObject {
     bool memo_forwarded; /* the memo has X-Forwarded-For or X-Forwarded-Proto */
     bool secure;
     bool te_trailers;    /* the last request said "TE: trailers" */
-    bool served;         /* a request has been begun */
     bool feeding;        /* input.c is at work, and will see what changes */
     bool resume_planned; /* a call of _resume is on its way */
     bool holding;        /* the transport sends later: another answer may come at once */

@@ -9,24 +9,41 @@
 #include "asgi/connection.h"
 
 #include "compat.h"
+#include "asgi/admission.h"
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
 #include "asgi/timing.h"
 #include "asgi/websocket.h"
 
-enum { HEADER_CAPACITY = 128 };
+enum {
+    HEADER_CAPACITY = 128, /* with more than these, memory is taken for each head */
+    HEADER_BYTES = 4,      /* of the shortest header line, "a:" and its end */
+};
 
 static int refuse(HttpProtocolObject *self, int error) {
     return CamHttpProtocol_Refuse(self, cam_h1_error_status(error), cam_h1_error_text(error));
 }
 
+static uint32_t clip(size_t size) {
+    return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
 /* Begins the request whose head has been parsed: what follows it is its body. */
 static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
+    const cam_server_options *options = &self->server->options;
     self->scan = (cam_h1_scan){0};
-    self->served = true;
+    self->requests += self->requests < UINT32_MAX;
+    if (request->content_length > 0 && (uint64_t)request->content_length > options->body_bytes) {
+        return refuse(self, CAM_H1_E_BODY_LENGTH);
+    }
     if (request->flags & CAM_H1_CHUNKED) {
+        const cam_chunked_limits limits = {
+            .max_extension_bytes = clip(options->extension_bytes),
+            .max_trailer_bytes = clip(options->trailer_bytes),
+        };
         self->phase = CAM_PHASE_CHUNKED;
-        cam_chunked_init(&self->chunked, NULL);
+        self->body_left = options->body_bytes;
+        cam_chunked_init(&self->chunked, &limits);
     } else if (request->content_length > 0) {
         self->phase = CAM_PHASE_LENGTH;
         self->body_left = (uint64_t)request->content_length;
@@ -49,8 +66,12 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
     }
     self->cycle = (CycleObject *)Py_NewRef(cycle);
     int result = CamTiming_Set(self, CAM_TIMING_NONE);
+    if (self->requests >= options->connection_requests) {
+        cycle->keep_alive = false;
+    }
     if (result == 0) {
-        result = CamRun_Start((RunObject *)cycle);
+        result = CamAdmission_IsFull(self->server) ? CamAdmission_Decline(cycle)
+                                                   : CamRun_Start((RunObject *)cycle);
     }
     if (result < 0 && self->cycle == cycle) {
         PyObject *error = PyErr_GetRaisedException();
@@ -64,19 +85,32 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
 /* The bytes of a head at the start of data: how many it has, 0 if it is incomplete or refused,
  * or -1. */
 static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t size) {
+    const cam_h1_limits *limits = &self->server->options.head;
     cam_h1_header headers[HEADER_CAPACITY];
     cam_h1_request request;
     request.headers = headers;
     request.header_capacity = HEADER_CAPACITY;
-    int result = cam_h1_parse_request(&request, data, size, &self->scan, &cam_h1_default_limits,
+    if (limits->max_headers > HEADER_CAPACITY) {
+        size_t most = limits->max_head_bytes / HEADER_BYTES;
+        request.header_capacity = limits->max_headers < most ? limits->max_headers : most;
+        request.headers = PyMem_New(cam_h1_header, request.header_capacity);
+        if (request.headers == NULL) {
+            (void)PyErr_NoMemory();
+            return -1;
+        }
+    }
+    Py_ssize_t taken = 0;
+    int result = cam_h1_parse_request(&request, data, size, &self->scan, limits,
                                       self->memo_headers ? &self->memo : NULL);
-    if (result == CAM_H1_MORE) {
-        return 0;
-    }
     if (result < 0) {
-        return refuse(self, result);
+        taken = refuse(self, result);
+    } else if (result != CAM_H1_MORE) {
+        taken = begin(self, &request) < 0 ? -1 : result;
     }
-    return begin(self, &request) < 0 ? -1 : result;
+    if (request.headers != headers) {
+        PyMem_Free(request.headers);
+    }
+    return taken;
 }
 
 /* Data of the body: to the request, or away. */
@@ -117,12 +151,16 @@ static Py_ssize_t take_length(HttpProtocolObject *self, const char *data, size_t
 static Py_ssize_t take_chunked(HttpProtocolObject *self, char *data, size_t size) {
     size_t consumed, written;
     int result = cam_chunked_gather(&self->chunked, data, size, &consumed, &written);
+    if (written > self->body_left) {
+        result = CAM_H1_E_BODY_LENGTH; /* whatever comes behind what is too much */
+    }
     if (result < 0) {
         return refuse(self, result);
     }
     if (result == CAM_CHUNKED_DONE && self->cycle != NULL) {
         self->cycle->more_body = false;
     }
+    self->body_left -= written;
     /* An unread body costs what it takes on the wire: endless empty chunks are no way out. */
     if (give(self, data, self->cycle ? written : consumed) < 0) {
         return -1;

@@ -32,6 +32,18 @@ static const option table[] = {
     {"write_timeout", OPTION_SECONDS, FIELD(write_timeout), 60},
     {"body_rate", OPTION_RATE, FIELD(body_rate), 240},
     {"write_rate", OPTION_RATE, FIELD(write_rate), 240},
+    {"request_line", OPTION_COUNT, FIELD(head.max_request_line), 16 * 1024},
+    {"header_line", OPTION_COUNT, FIELD(head.max_header_line), 16 * 1024},
+    {"header_count", OPTION_COUNT, FIELD(head.max_headers), 128},
+    {"head_bytes", OPTION_COUNT, FIELD(head.max_head_bytes), 64 * 1024},
+    {"body_bytes", OPTION_COUNT, FIELD(body_bytes), NO_LIMIT},
+    {"extension_bytes", OPTION_COUNT, FIELD(extension_bytes), 4 * 1024},
+    {"trailer_bytes", OPTION_COUNT, FIELD(trailer_bytes), 8 * 1024},
+    {"connections", OPTION_COUNT, FIELD(connections), NO_LIMIT},
+    {"address_connections", OPTION_COUNT, FIELD(address_connections), NO_LIMIT},
+    {"connection_requests", OPTION_COUNT, FIELD(connection_requests), NO_LIMIT},
+    {"concurrency", OPTION_COUNT, FIELD(concurrency), NO_LIMIT},
+    {"max_requests", OPTION_COUNT, FIELD(max_requests), NO_LIMIT},
     {"metrics", OPTION_FLAG, FIELD(metrics), 0},
     {"websocket", OPTION_FLAG, FIELD(websocket), 1},
     {"ws_max_size", OPTION_COUNT, FIELD(ws_max_size), 16 * 1024 * 1024},
@@ -128,6 +140,9 @@ int CamServerOptions_Take(cam_server_options *options, PyObject *given) {
         if (result < 0 || PyDict_DelItemString(given, table[i].name) < 0) {
             return -1;
         }
+    }
+    if (options->head.max_head_bytes > INT_MAX) {
+        options->head.max_head_bytes = INT_MAX; /* the parser returns lengths as int */
     }
     return 0;
 }

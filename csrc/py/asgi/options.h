@@ -11,6 +11,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "http/h1.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,6 +38,17 @@ typedef struct cam_server_options {
     size_t ws_max_queue;         /* messages that wait to be received */
     int64_t ws_ping_interval;    /* from one ping to the next; 0 is never */
     int64_t ws_ping_timeout;     /* that a pong may take */
+
+    cam_h1_limits head;     /* request_line, header_line, header_count, head_bytes */
+    size_t body_bytes;      /* of a body */
+    size_t extension_bytes; /* of a chunked body beside its data: extensions */
+    size_t trailer_bytes;   /* and trailers */
+
+    size_t connections;         /* at once */
+    size_t address_connections; /* at once, of one address */
+    size_t connection_requests; /* one after the other on one connection */
+    size_t concurrency;         /* connections or tasks, from which on requests get 503 */
+    size_t max_requests;        /* answered, after which on_max_requests is called */
 } cam_server_options;
 
 /*

@@ -176,7 +176,7 @@ int CamSend_CheckLength(const CycleObject *self, uint64_t size, bool more_body) 
 int CamSend_Complete(CycleObject *self) {
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     self->answer = CAM_ANSWER_COMPLETE;
-    self->server->request_count++;
+    CamServer_CountRequest(self->server);
     if (self->server->metrics != NULL) {
         CamMetrics_Answered(self->server->metrics, self->status, self->began);
     }

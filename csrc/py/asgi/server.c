@@ -58,6 +58,18 @@ void CamServer_Log(HttpServerObject *server, PyObject *method, const char *messa
 
 /* ---- running requests ---- */
 
+void CamServer_ReachedMaxRequests(HttpServerObject *server) {
+    PyObject *function = Py_XNewRef(server->on_max_requests);
+    if (function != NULL) {
+        PyObject *result = PyObject_CallNoArgs(function);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(function);
+        }
+        Py_XDECREF(result);
+        Py_DECREF(function);
+    }
+}
+
 void CamServer_AddRun(HttpServerObject *server, RunObject *run) {
     run->previous = NULL;
     run->next = server->running;
@@ -346,7 +358,8 @@ PyDoc_STRVAR(
     server_doc,
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
-    "           own_paths=None, trusted_proxies=None, plain_log=None, **options)\n--\n\n"
+    "           own_paths=None, trusted_proxies=None, plain_log=None, on_max_requests=None,\n"
+    "           **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
@@ -358,7 +371,8 @@ PyDoc_STRVAR(
     "what its scopes have as their \"tls\" extension. `own_paths`, a dict of bytes, has the\n"
     "applications that answer at these paths instead, without a line in the access log.\n"
     "`trusted_proxies`, a TrustedHosts, says whose X-Forwarded-Proto and X-Forwarded-For are\n"
-    "believed. The options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes,\n"
+    "believed; `on_max_requests` is called once as many requests are answered as that option\n"
+    "says. The options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes,\n"
     "None for no limit.");
 
 static int check_own_paths(PyObject *own_paths) {
@@ -379,9 +393,21 @@ static int check_own_paths(PyObject *own_paths) {
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {
-        "app",    "loop",    "state",    "root_path", "asgi_version",    "headers",   "access_log",
-        "logger", "context", "tls_info", "own_paths", "trusted_proxies", "plain_log", NULL};
+    static char *names[] = {"app",
+                            "loop",
+                            "state",
+                            "root_path",
+                            "asgi_version",
+                            "headers",
+                            "access_log",
+                            "logger",
+                            "context",
+                            "tls_info",
+                            "own_paths",
+                            "trusted_proxies",
+                            "plain_log",
+                            "on_max_requests",
+                            NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -395,13 +421,14 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *own_paths = Py_None;
     PyObject *trusted_proxies = Py_None;
     PyObject *plain_log = Py_None;
+    PyObject *on_max_requests = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
     int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOO:HttpServer", names, &app,
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOOO:HttpServer", names, &app,
                                              &loop, &app_state, &root_path, &asgi_version, &headers,
                                              &access_log, &logger, &context, &tls_info, &own_paths,
-                                             &trusted_proxies, &plain_log);
+                                             &trusted_proxies, &plain_log, &on_max_requests);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -441,6 +468,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     }
     self->tls_info = tls_info != Py_None ? Py_NewRef(tls_info) : NULL;
+    self->on_max_requests = on_max_requests != Py_None ? Py_NewRef(on_max_requests) : NULL;
     self->options = options;
     if (options.metrics && (self->metrics = PyMem_Calloc(1, sizeof *self->metrics)) == NULL) {
         Py_DECREF(self);
@@ -479,6 +507,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->asgi_versions);
     Py_VISIT(self->tls_info);
     Py_VISIT(self->trust.hosts);
+    Py_VISIT(self->on_max_requests);
     Py_VISIT(self->logger);
     return CamSweep_Traverse(&self->sweep, visit, arg);
 }
@@ -490,6 +519,7 @@ static int server_clear(PyObject *op) {
     CamSweep_Clear(self);
     CamAccessLog_Clear(&self->log);
     Py_CLEAR(self->tls_info);
+    Py_CLEAR(self->on_max_requests);
     return 0;
 }
 
@@ -508,6 +538,7 @@ static void server_dealloc(PyObject *op) {
     Py_CLEAR(self->asgi_versions);
     Py_CLEAR(self->logger);
     CamTrust_Clear(&self->trust);
+    Py_CLEAR(self->addresses);
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->raw_root_path);
     Py_CLEAR(self->fixed_headers);

@@ -53,6 +53,9 @@ typedef struct HttpServerObject {
 
     cam_sweep sweep;           /* the open connections */
     struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */
+    PyObject *addresses;       /* dict or NULL: connections by address, when those are limited */
+    PyObject *on_max_requests; /* callable or NULL: called once with max_requests answered */
+    int64_t refusal_logged;    /* when a connection too many was last told of, CamServer_Now() */
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
@@ -71,6 +74,16 @@ const char *CamServer_DateLine(HttpServerObject *server);
  * raises goes to sys.unraisablehook. No exception may be set. */
 void CamServer_Log(HttpServerObject *server, PyObject *method, const char *message,
                    PyObject *exception);
+
+/* Tells whoever asked for it that as many requests are answered as there may be. */
+void CamServer_ReachedMaxRequests(HttpServerObject *server);
+
+/* One more request is answered. Runs user code when it was the last there may be. */
+static inline void CamServer_CountRequest(HttpServerObject *server) {
+    if (++server->request_count == server->options.max_requests) {
+        CamServer_ReachedMaxRequests(server);
+    }
+}
 
 void CamServer_AddRun(HttpServerObject *server, struct RunObject *run);
 void CamServer_RemoveRun(HttpServerObject *server, struct RunObject *run);

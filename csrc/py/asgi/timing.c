@@ -87,7 +87,7 @@ static cam_timing timing_of(const HttpProtocolObject *self) {
     if (self->input.len > 0) {
         return CAM_TIMING_HEAD;
     }
-    return self->served ? CAM_TIMING_IDLE : CAM_TIMING_NEW;
+    return self->requests > 0 ? CAM_TIMING_IDLE : CAM_TIMING_NEW;
 }
 
 /* What is left of the credit of an answer when its peer has caught up. */

@@ -4,7 +4,8 @@
 import asyncio
 import contextvars
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from camshaft._core import HttpServer
 from camshaft.config import Config
@@ -19,6 +20,9 @@ from camshaft.settings import ConfigError
 
 Http = HttpServer | PythonHttp | TracedHttp
 
+if TYPE_CHECKING:
+    from camshaft._core import HttpServerOptions
+
 
 def http_server(
     config: Config,
@@ -26,13 +30,20 @@ def http_server(
     state: dict[str, Any],
     tls_info: TlsInfo | None = None,
     metrics: Metrics | None = None,
+    max_requests: int | None = None,
+    on_max_requests: Callable[[], object] | None = None,
 ) -> Http:
-    """Return what serves a loaded configuration's application."""
+    """Return what serves a loaded configuration's application.
+
+    `on_max_requests` is called once when `max_requests` have been answered.
+    """
     if config.http_protocol_class is not None:
         if metrics is not None:
             raise ConfigError("metrics", config.metrics, "only camshaft's own --http counts")
-        return PythonHttp(config.http_protocol_class, config, loop, state)
-    http = native_server(config, loop, state, tls_info, metrics)
+        python = PythonHttp(config.http_protocol_class, config, loop, state)
+        python.state.limit(max_requests, on_max_requests)
+        return python
+    http = native_server(config, loop, state, tls_info, metrics, max_requests, on_max_requests)
     if logging.getLogger("uvicorn.error").isEnabledFor(TRACE_LOG_LEVEL):
         return TracedHttp(http)
     return http
@@ -44,6 +55,8 @@ def native_server(
     state: dict[str, Any],
     tls_info: TlsInfo | None,
     metrics: Metrics | None,
+    max_requests: int | None,
+    on_max_requests: Callable[[], object] | None,
 ) -> HttpServer:
     """Return the server in C.
 
@@ -68,16 +81,45 @@ def native_server(
         if config.proxy_headers
         else None,
         send_raises=config.asgi_spec != "2.3",
-        keep_alive=float(config.timeout_keep_alive),
+        on_max_requests=on_max_requests,
+        max_requests=max_requests,
         websocket=config.ws != "none",
         ws_max_size=config.ws_max_size,
         ws_max_queue=config.ws_max_queue,
         ws_ping_interval=config.ws_ping_interval,
         ws_ping_timeout=config.ws_ping_timeout,
         ws_per_message_deflate=config.ws_per_message_deflate,
+        **_limits(config),
         # Each request runs in a copy of it.
         context=contextvars.Context() if config.reset_contextvars else None,
     )
     if metrics is not None:
         metrics.watch(server)
     return server
+
+
+def _limits(config: Config) -> "HttpServerOptions":
+    """Return the limits of a configuration as the server's options."""
+    head_bytes = config.limit_header_bytes
+    if config.h11_max_incomplete_event_size is not None:
+        # What h11 buffers of a head that is not complete is the same bound by another name.
+        head_bytes = config.h11_max_incomplete_event_size
+    return {
+        "keep_alive": float(config.timeout_keep_alive),
+        "head_timeout": config.timeout_request_header,
+        "body_timeout": config.timeout_request_body,
+        "write_timeout": config.timeout_response_write,
+        "body_rate": config.min_request_rate,
+        "write_rate": config.min_response_rate,
+        "request_line": config.limit_request_line,
+        "header_line": config.limit_header_line,
+        "header_count": config.limit_header_count,
+        "head_bytes": head_bytes,
+        "body_bytes": config.limit_request_body,
+        "extension_bytes": config.limit_chunk_extensions,
+        "trailer_bytes": config.limit_trailer_bytes,
+        "connections": config.limit_connections,
+        "address_connections": config.limit_connections_per_address,
+        "connection_requests": config.limit_connection_requests,
+        "concurrency": config.limit_concurrency,
+    }

@@ -8,9 +8,11 @@ without requests does not wake up.
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import os
+import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,6 +33,8 @@ logger = logging.getLogger("uvicorn.error")
 
 # Seconds for what is cancelled or aborted to come to its end.
 _CLEANUP_LIMIT = 2.0
+# Seconds from the last of limit_max_requests to the end.
+_LAST_REQUESTS = 0.1
 # Seconds between two looks at the connections while the server is shutting down.
 _SHUTDOWN_INTERVAL = 0.02
 
@@ -91,6 +95,28 @@ class Server:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._look)
+
+    @functools.cached_property
+    def limit_max_requests(self) -> int | None:
+        """After how many requests it ends, the jitter of this run added."""
+        limit = self.config.limit_max_requests
+        if limit is None:
+            return None
+        # At least one, so that it is an answer that ends the server.
+        return max(1, limit + random.randint(0, self.config.limit_max_requests_jitter))
+
+    def _max_requests_answered(self) -> None:
+        """End in a moment: whoever is just connecting is still let in, as with uvicorn's tick."""
+        assert self._loop is not None
+        self._loop.call_later(_LAST_REQUESTS, self._end_by_limit)
+
+    def _end_by_limit(self) -> None:
+        if not self.should_exit:
+            logger.info(
+                "Maximum request limit of %d exceeded. Terminating process.",
+                self.limit_max_requests,
+            )
+            self.should_exit = True
 
     def _look(self) -> None:
         for flag, event in (
@@ -236,7 +262,15 @@ class Server:
             self.certificates = Certificates(config, config.ssl)
         tls_info = self.certificates.info if self.certificates else None
         self._metrics = Metrics(config.metrics) if config.metrics is not None else None
-        self.http = http_server(config, self._loop, self.lifespan.state, tls_info, self._metrics)
+        self.http = http_server(
+            config,
+            self._loop,
+            self.lifespan.state,
+            tls_info,
+            self._metrics,
+            self.limit_max_requests,
+            self._max_requests_answered,
+        )
         self.server_state = state_of(self.http, config)
         try:
             listening = await open_sockets(config) if sockets is None else sockets

@@ -3,7 +3,7 @@
 
 import asyncio
 import time
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from email.utils import formatdate
 from typing import Any
 
@@ -41,13 +41,33 @@ class ServerState:
     """The state that protocol classes in Python keep themselves, each for its own connection."""
 
     def __init__(self, config: Config | None = None) -> None:
-        self.total_requests = 0
+        self._total_requests = 0
+        self._max_requests: int | None = None
+        self._on_max_requests: Callable[[], object] | None = None
         self.connections: set[Any] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._headers: list[tuple[bytes, bytes]] = config.encoded_headers if config else []
         self._dated = config is not None and config.date_header
         self._second = 0
         self._now: list[tuple[bytes, bytes]] = []
+
+    def limit(self, requests: int | None, reached: Callable[[], object] | None) -> None:
+        """Have `reached` called once, when so many requests have been served."""
+        self._max_requests = requests
+        self._on_max_requests = reached
+
+    @property
+    def total_requests(self) -> int:
+        """The requests served so far; the protocols add to it."""
+        return self._total_requests
+
+    @total_requests.setter
+    def total_requests(self, value: int) -> None:
+        self._total_requests = value
+        reached = self._on_max_requests
+        if reached is not None and self._max_requests is not None and value >= self._max_requests:
+            self._on_max_requests = None
+            reached()
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:

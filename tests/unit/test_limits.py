@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""The settings that limit clients, and what they become of the server in C."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from camshaft.config import Config
+from camshaft.server import Server, http
+from camshaft.settings import ConfigError
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("not called")
+
+
+# Setting: the option of HttpServer, its default, another value.
+LIMITS: dict[str, tuple[str, Any, Any]] = {
+    "timeout_keep_alive": ("keep_alive", 5, 7),
+    "timeout_request_header": ("head_timeout", 30, 7),
+    "timeout_request_body": ("body_timeout", 60, None),
+    "timeout_response_write": ("write_timeout", 60, None),
+    "min_request_rate": ("body_rate", 240, 0),
+    "min_response_rate": ("write_rate", 240, 0),
+    "limit_request_line": ("request_line", 16384, 100),
+    "limit_header_line": ("header_line", 16384, 100),
+    "limit_header_count": ("header_count", 128, 100),
+    "limit_header_bytes": ("head_bytes", 65536, 100),
+    "h11_max_incomplete_event_size": ("head_bytes", 65536, 100),
+    "limit_request_body": ("body_bytes", None, 100),
+    "limit_chunk_extensions": ("extension_bytes", 4096, 100),
+    "limit_trailer_bytes": ("trailer_bytes", 8192, 100),
+    "limit_connections": ("connections", None, 100),
+    "limit_connections_per_address": ("address_connections", None, 100),
+    "limit_connection_requests": ("connection_requests", None, 100),
+    "limit_concurrency": ("concurrency", None, 100),
+}
+
+
+def options_of(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    config.load()
+    monkeypatch.setattr(http, "HttpServer", lambda app, **options: options)
+    loop = asyncio.new_event_loop()
+    try:
+        options: Any = http.http_server(config, loop, {})
+    finally:
+        loop.close()
+    return dict(options)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_setting_reaches_the_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    option, default, other = LIMITS[name]
+    assert options_of(Config(app), monkeypatch)[option] == default
+    assert options_of(Config(app, **{name: other}), monkeypatch)[option] == other
+
+
+@pytest.mark.parametrize("name", [*LIMITS, "limit_max_requests", "limit_max_requests_jitter"])
+def test_negative_limit(name: str) -> None:
+    with pytest.raises(ConfigError, match=name.replace("_", "-")):
+        Config(app, **{name: -1})
+
+
+@pytest.mark.parametrize("name", ["limit_request_line", "limit_header_count"])
+def test_limit_that_would_refuse_everything(name: str) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        Config(app, **{name: 0})
+
+
+def test_limit_and_jitter() -> None:
+    """Drawn once for each run, from none to all of the jitter."""
+    assert Server(Config(app)).limit_max_requests is None
+    assert Server(Config(app, limit_max_requests=3)).limit_max_requests == 3
+    limits = set()
+    for _ in range(200):
+        server = Server(Config(app, limit_max_requests=3, limit_max_requests_jitter=2))
+        assert server.limit_max_requests == server.limit_max_requests
+        limits.add(server.limit_max_requests)
+    assert limits == {3, 4, 5}
