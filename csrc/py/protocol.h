@@ -24,6 +24,9 @@ typedef struct CamProtocolTable {
     int (*eof_received)(PyObject *protocol);
     /* `reason` is an exception or None. Called once. */
     int (*connection_lost)(PyObject *protocol, PyObject *reason);
+    /* How many bytes it wants of the next read, at least 1; NULL: as many as there are. Runs no
+     * user code. */
+    size_t (*read_room)(PyObject *protocol);
     int (*pause_writing)(PyObject *protocol);
     int (*resume_writing)(PyObject *protocol);
 } CamProtocolTable;

@@ -56,6 +56,10 @@ int CamStream_PauseReadingLazily(PyObject *stream);
 /* Bytes queued and not yet given to the kernel. */
 Py_ssize_t CamStream_WriteBufferSize(PyObject *stream);
 
+/* What get_extra_info(name) gives, without keeping it for the next time: a new reference, None when
+ * it is not known; NULL with an exception. */
+PyObject *CamStream_Info(PyObject *stream, PyObject *name);
+
 /* The descriptor, to ask the kernel about; -1 once it is closed. */
 int CamStream_Descriptor(PyObject *stream);
 

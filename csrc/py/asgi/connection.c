@@ -7,17 +7,49 @@
 #include "asgi/admission.h"
 #include "asgi/response.h"
 #include "asgi/timing.h"
+#include "asgi/wait.h"
 #include "asgi/websocket.h"
 
 /* ---- flow of input ---- */
 
-int CamHttpProtocol_Balance(HttpProtocolObject *self) {
-    size_t held = self->input.len;
+/* Bytes that were received and that nobody has taken. */
+static size_t held(const HttpProtocolObject *self) {
+    size_t size = self->input.len;
     if (self->cycle != NULL && self->phase != CAM_PHASE_HEAD) {
-        held += self->cycle->body_len;
+        size += self->cycle->body_len;
     }
-    bool pause = held > CAM_INPUT_HIGH;
-    if (self->phase == CAM_PHASE_CLOSED) {
+    return size;
+}
+
+/* A head is under way: what is held is what there is of it, and bounded by its own limits. */
+static bool takes_head(const HttpProtocolObject *self) {
+    return self->phase == CAM_PHASE_HEAD && self->cycle == NULL && !self->writing_paused &&
+           !self->resume_planned;
+}
+
+/* What comes goes to the application at once. */
+static bool is_awaited(const CycleObject *cycle) {
+    for (const WaitObject *wait = cycle->waits; wait != NULL; wait = wait->next) {
+        if (wait->kind == CAM_WAIT_RECEIVE) {
+            return cycle->body_len == 0;
+        }
+    }
+    return false;
+}
+
+static size_t read_room(PyObject *op) {
+    const HttpProtocolObject *self = (const HttpProtocolObject *)op;
+    if (self->phase == CAM_PHASE_CLOSED ||
+        (self->cycle != NULL && self->phase != CAM_PHASE_HEAD && is_awaited(self->cycle))) {
+        return SIZE_MAX;
+    }
+    size_t size = takes_head(self) ? 0 : held(self);
+    return size < CAM_INPUT_HIGH - CAM_INPUT_LEAST ? CAM_INPUT_HIGH - size : CAM_INPUT_LEAST;
+}
+
+int CamHttpProtocol_Balance(HttpProtocolObject *self) {
+    bool pause = held(self) > CAM_INPUT_HIGH - CAM_INPUT_LEAST;
+    if (self->phase == CAM_PHASE_CLOSED || takes_head(self)) {
         pause = false;
     } else if (self->phase == CAM_PHASE_WEBSOCKET && self->websocket != NULL) {
         pause = pause || CamWebSocket_IsFull(self->websocket);
@@ -177,6 +209,19 @@ void CamHttpProtocol_Release(HttpProtocolObject *self) {
     }
 }
 
+void CamHttpProtocol_Shed(HttpProtocolObject *self) {
+    if (self->cycle != NULL || self->feeding) {
+        return;
+    }
+    PyMem_Free((char *)self->memo.block.ptr);
+    self->memo.block = (cam_slice){0};
+    self->memo_capacity = 0;
+    cam_buffer_free(&self->output);
+    Py_CLEAR(self->memo_headers);
+    Py_CLEAR(self->client_address);
+    Py_CLEAR(self->scope_template);
+}
+
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
     return self->cycle == NULL && self->websocket == NULL && !self->resume_planned;
 }
@@ -295,6 +340,7 @@ static const CamProtocolTable table = {
     .data_received = data_received,
     .eof_received = eof_received,
     .connection_lost = connection_lost,
+    .read_room = read_room,
     .pause_writing = pause_writing,
     .resume_writing = resume_writing,
 };

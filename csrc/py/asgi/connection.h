@@ -7,9 +7,10 @@
  * Served by our own stream transport through its table of C functions, and by any other asyncio
  * transport through the Python methods of the same names.
  *
- * What a peer can make a connection hold: the head under way (bounded by the parser), one read
- * and CAM_INPUT_HIGH bytes of requests to come, as much of an unread body, and of the answers
- * what the transport's high-water mark allows and one message more.
+ * What a peer can make a connection hold: the head under way (bounded by the parser),
+ * CAM_INPUT_HIGH bytes of requests to come, as much of an unread body, and of the answers what the
+ * transport's high-water mark allows and one message more. On transports whose reads are not
+ * bounded by us (TLS, another loop's) one read comes on top.
  */
 #ifndef CAM_ASGI_CONNECTION_H
 #define CAM_ASGI_CONNECTION_H
@@ -25,7 +26,8 @@ struct CycleObject;
 struct WebSocketObject;
 
 enum {
-    CAM_INPUT_HIGH = 64 * 1024,  /* bytes held above which reading is paused */
+    CAM_INPUT_HIGH = 64 * 1024,  /* bytes held of a body or of requests to come */
+    CAM_INPUT_LEAST = 4 * 1024,  /* with room for fewer, reading is paused */
     CAM_DRAIN_LIMIT = 64 * 1024, /* of a body nobody reads, to keep the connection */
     CAM_OUTPUT_KEEP = 4 * 1024,  /* memory kept by an idle connection's output buffer */
     CAM_MEMO_LIMIT = 4 * 1024,   /* bytes of a header block that is remembered */
@@ -125,6 +127,16 @@ int CamHttpProtocol_Linger(HttpProtocolObject *self);
 
 /* Tears the request off the connection: the application sees a disconnect. */
 void CamHttpProtocol_DropCycle(HttpProtocolObject *self);
+
+/* Lets go of what an idle connection keeps to answer the next request faster. Runs user code (a
+ * proxy's client may be anything). */
+void CamHttpProtocol_Shed(HttpProtocolObject *self);
+
+/* There is something to shed. */
+static inline bool CamHttpProtocol_IsFat(const HttpProtocolObject *self) {
+    return self->scope_template != NULL || self->memo.block.ptr != NULL ||
+           self->output.ptr != NULL;
+}
 
 /* Pauses or resumes reading as the bytes held demand. */
 int CamHttpProtocol_Balance(HttpProtocolObject *self);

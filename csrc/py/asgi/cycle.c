@@ -53,7 +53,7 @@ static void returned(RunObject *run, PyObject *value) {
         make_good(self);
     } else if (self->connection == NULL || is_lost(self)) {
         return; /* all is said, or nobody listens */
-    } else if (self->peer_gone) {
+    } else if (self->peer_gone || self->server->disconnecting) {
         /* Very likely the application has heard of it and given up. */
         if (CamTransport_Close(self->state, self->connection->transport) < 0) {
             PyErr_WriteUnraisable(self->server->app);

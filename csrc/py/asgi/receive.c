@@ -105,7 +105,7 @@ int CamCycle_Receive(RunObject *run, PyObject **event) {
         Py_DECREF(connection);
         return 1;
     }
-    if (connection == NULL || self->peer_gone) {
+    if (connection == NULL || self->peer_gone || self->server->disconnecting) {
         *event = new_event(c, c->str_http_disconnect, NULL, false);
         return *event ? 1 : -1;
     }

@@ -167,6 +167,30 @@ static PyObject *server_abort(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(disconnect_doc,
+             "disconnect($self, /)\n--\n\n"
+             "Give http.disconnect to all requests that wait for an event or ever will.\n\n"
+             "For the end of a shutdown: what they still send is sent.");
+
+static PyObject *server_disconnect(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    server->disconnecting = true;
+    PyObject *runs = PyList_New(0);
+    for (RunObject *run = server->running; runs && run; run = run->next) {
+        if (PyList_Append(runs, (PyObject *)run) < 0) {
+            Py_CLEAR(runs);
+        }
+    }
+    if (runs == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(runs); i++) {
+        CamRun_Wake((RunObject *)PyList_GET_ITEM(runs, i));
+    }
+    Py_DECREF(runs);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\nCancel the tasks of all requests.");
 
 static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
@@ -587,6 +611,7 @@ static PyMethodDef server_methods[] = {
     {"metrics", server_metrics, METH_NOARGS, metrics_doc},
     {"shutdown", server_shutdown, METH_VARARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
+    {"disconnect", server_disconnect, METH_NOARGS, disconnect_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
     {"flush_access_log", server_flush_access_log, METH_NOARGS, flush_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},

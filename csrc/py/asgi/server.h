@@ -59,6 +59,7 @@ typedef struct HttpServerObject {
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
+    bool disconnecting; /* receive() gives http.disconnect, whatever the peer does */
 } HttpServerObject;
 
 int cam_http_server_exec(PyObject *module, cam_state *state);

@@ -12,6 +12,9 @@ static const int64_t SECOND = 1000000000;
 static const int64_t LINGER_SILENCE = 2 * SECOND;
 static const int64_t LINGER_LIMIT = 30 * SECOND;
 
+/* How long a connection is idle before it sheds what it keeps for the next request. */
+static const int64_t SHED_AFTER = 1 * SECOND;
+
 /* The most credit under a least rate without a time-out. */
 static const int64_t CREDIT_LIMIT = 60 * SECOND;
 
@@ -100,11 +103,20 @@ static void keep_credit(HttpProtocolObject *self, int64_t now) {
     }
 }
 
+/* When an idle connection is to be looked at: to shed, or to end. */
+static int64_t idle_look(const HttpProtocolObject *self) {
+    int64_t since = self->deadline - self->server->options.keep_alive;
+    return CamHttpProtocol_IsFat(self) ? least(since + SHED_AFTER, self->deadline)
+                                       : self->deadline;
+}
+
 /* Has the sweep come by in time: a peer that does not read is asked after several times before its
  * time is over. */
 static int file(HttpProtocolObject *self, int64_t now) {
     int64_t when = self->deadline;
-    if (self->timing == CAM_TIMING_WRITE) {
+    if (self->timing == CAM_TIMING_IDLE) {
+        when = idle_look(self);
+    } else if (self->timing == CAM_TIMING_WRITE) {
         int64_t quarter = self->server->options.write_timeout / 4;
         when = least(when, now + least(quarter, LOOK_INTERVAL));
     }
@@ -227,6 +239,9 @@ static int expire(HttpProtocolObject *self) {
 }
 
 int64_t CamTiming_NextLook(const HttpProtocolObject *self) {
+    if (self->timing == CAM_TIMING_IDLE) {
+        return idle_look(self);
+    }
     bool limited = self->timing != CAM_TIMING_NONE && self->timing != CAM_TIMING_WRITE;
     return limited ? self->deadline : 0;
 }
@@ -248,5 +263,11 @@ int CamTiming_Look(HttpProtocolObject *self, int64_t now) {
     if (timing == CAM_TIMING_WRITE) {
         return look_at_reader(self, now);
     }
-    return self->deadline <= now ? expire(self) : file(self, now);
+    if (self->deadline <= now) {
+        return expire(self);
+    }
+    if (timing == CAM_TIMING_IDLE && idle_look(self) <= now) {
+        CamHttpProtocol_Shed(self);
+    }
+    return file(self, now);
 }

@@ -224,7 +224,9 @@ PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyOb
     }
     Py_INCREF(transport.object);
     PyObject *info =
-        PyObject_CallMethodOneArg(transport.object, state->asgi.str_get_extra_info, name);
+        transport.kind == CAM_TRANSPORT_STREAM
+            ? CamStream_Info(transport.object, name)
+            : PyObject_CallMethodOneArg(transport.object, state->asgi.str_get_extra_info, name);
     Py_DECREF(transport.object);
     return info;
 }

@@ -691,6 +691,11 @@ Py_ssize_t CamStream_WriteBufferSize(PyObject *self) {
     return (Py_ssize_t)((StreamObject *)self)->outbox.size;
 }
 
+PyObject *CamStream_Info(PyObject *self, PyObject *name) {
+    PyObject *value = cam_stream_peek((StreamObject *)self, name);
+    return value == NULL && !PyErr_Occurred() ? Py_NewRef(Py_None) : value;
+}
+
 int CamStream_Descriptor(PyObject *self) {
     return ((StreamObject *)self)->io.fd;
 }

@@ -104,6 +104,11 @@ static PyObject *lazy_extra(StreamObject *stream, PyObject *name) {
 }
 
 /* New reference; NULL with an exception, or without when there is no such key. */
+PyObject *cam_stream_peek(StreamObject *stream, PyObject *name) {
+    PyObject *value = stream->extra ? PyDict_GetItemWithError(stream->extra, name) : NULL;
+    return value != NULL || PyErr_Occurred() ? Py_XNewRef(value) : lazy_extra(stream, name);
+}
+
 PyObject *cam_stream_info(StreamObject *stream, PyObject *name) {
     if (stream->extra == NULL) {
         stream->extra = PyDict_New();

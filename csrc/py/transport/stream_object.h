@@ -160,6 +160,9 @@ PyObject *cam_stream_socket(StreamObject *stream);
  * is no such name. */
 PyObject *cam_stream_info(StreamObject *stream, PyObject *name);
 
+/* The same without keeping it, for those of whom there are ten thousand. */
+PyObject *cam_stream_peek(StreamObject *stream, PyObject *name);
+
 /* ---- stream_write.c ---- */
 
 int cam_stream_writable(LoopObject *loop, PyObject *owner);

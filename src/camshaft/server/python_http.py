@@ -54,6 +54,9 @@ class PythonHttp:
         for connection in _all(self.state.connections):
             connection.shutdown()
 
+    def disconnect(self) -> None:
+        """Nothing: how a request is told of a disconnect is the protocol's own."""
+
     def cancel(self) -> None:
         """Cancel the requests that run."""
         for task in _all(self.state.tasks):

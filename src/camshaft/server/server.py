@@ -33,6 +33,8 @@ logger = logging.getLogger("uvicorn.error")
 
 # Seconds for what is cancelled or aborted to come to its end.
 _CLEANUP_LIMIT = 2.0
+# Seconds before the end of timeout_graceful_shutdown; half of it if that is less.
+_DISCONNECT_BEFORE = 1.0
 # Seconds from the last of limit_max_requests to the end.
 _LAST_REQUESTS = 0.1
 # Seconds between two looks at the connections while the server is shutting down.
@@ -388,8 +390,14 @@ class Server:
                 await lifespan.cancel()
 
     async def _end_requests(self, http: Http) -> None:
+        limit = self.config.timeout_graceful_shutdown
+        if limit is not None:
+            # Streams that never end by themselves return when they hear of a disconnect. Not
+            # earlier than that: others that would have been complete in time would be cut.
+            assert self._loop is not None
+            self._loop.call_later(limit - min(_DISCONNECT_BEFORE, limit / 2), http.disconnect)
         try:
-            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+            async with asyncio.timeout(limit):
                 # What ends by itself at once is not worth a line.
                 if not await self._all_ended(0.1):
                     if http.connections:

@@ -47,6 +47,7 @@ class TracedHttp:
     def __init__(self, http: HttpServer) -> None:
         self._http = http
         self.shutdown = http.shutdown
+        self.disconnect = http.disconnect
         self.cancel = http.cancel
         self.abort = http.abort
 
