@@ -16,6 +16,7 @@ Command = Callable[[Target, int], list[str | Path] | None]
 
 def uvicorn_like(command: str, target: Target, port: int, *options: str) -> list[str | Path]:
     line = [environment.BIN / command, target.app, *options, "--host", HOST, "--port", str(port)]
+    line += target.options
     if not target.access_log:
         line.append("--no-access-log")
     if target.tls:

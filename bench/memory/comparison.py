@@ -1,32 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Loops beside each other: memory of idle connections and of timers."""
+"""Loops beside each other: memory of idle connections and of timers; and HTTP servers."""
 
 import contextlib
 import json
-import re
 import resource
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 from bench import environment, summary
 from bench.error import BenchError
 from bench.loop.comparison import MISSING, explain
 from bench.loop.echo import EchoServer
+from bench.memory import http
+from bench.memory.process import KIB, SETTLE, resident
 
 CONNECTIONS = 10_000
 SPARE = 100  # descriptors for everything else
 MESSAGE = b"hello"
-SETTLE = 1.0
-KIB = 1024
-
-
-def resident(pid: int) -> int:
-    """Bytes of a process that lie in memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(found.group(1)) * KIB if found else 0
 
 
 def raise_limit(count: int) -> None:
@@ -96,7 +87,7 @@ def timers_row(name: str) -> list[str]:
 
 
 def run(loops: list[str], count: int) -> None:
-    """Print both tables. Raises BenchError."""
+    """Print the tables. Raises BenchError."""
     raise_limit(count + SPARE)
     absent: dict[str, str] = {}
     held, timers = [], []
@@ -113,3 +104,4 @@ def run(loops: list[str], count: int) -> None:
     head += ["KiB left of 100,000 cancelled", "KiB left after 5 × 100,000 more"]
     print(summary.table(head, timers), flush=True)
     explain(absent)
+    http.run(count)

@@ -2,6 +2,7 @@
 """The settings that limit clients, and what they become of the server in C."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -78,3 +79,43 @@ def test_limit_and_jitter() -> None:
         assert server.limit_max_requests == server.limit_max_requests
         limits.add(server.limit_max_requests)
     assert limits == {3, 4, 5}
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_streams_are_told_of_the_end(obeys: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Before timeout_graceful_shutdown is over; who does not return by then is cancelled."""
+    told: list[str] = []
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told.append("http.disconnect")
+            while not obeys:
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            raise
+
+    async def run() -> None:
+        config = Config(stream, port=0, timeout_graceful_shutdown=0.6, log_config=None)
+        server = Server(config)
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"begun")
+        server.should_exit = True
+        await task
+        writer.close()
+
+    with caplog.at_level(logging.INFO, "uvicorn.error"):
+        asyncio.run(run())
+    assert told == (["http.disconnect"] if obeys else ["http.disconnect", "cancelled"])
+    assert any("Cancel 1 running task(s)" in line for line in caplog.messages) is not obeys

@@ -20,6 +20,8 @@ class Target(NamedTuple):
     connections: int = 50
     tls: bool = False
     access_log: bool = False
+    options: tuple[str, ...] = ()
+    """More options, for servers with uvicorn's."""
 
 
 TARGETS = {

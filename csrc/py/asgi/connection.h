@@ -134,8 +134,7 @@ void CamHttpProtocol_Shed(HttpProtocolObject *self);
 
 /* There is something to shed. */
 static inline bool CamHttpProtocol_IsFat(const HttpProtocolObject *self) {
-    return self->scope_template != NULL || self->memo.block.ptr != NULL ||
-           self->output.ptr != NULL;
+    return self->scope_template != NULL || self->memo.block.ptr != NULL || self->output.ptr != NULL;
 }
 
 /* Pauses or resumes reading as the bytes held demand. */

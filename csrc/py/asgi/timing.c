@@ -106,8 +106,7 @@ static void keep_credit(HttpProtocolObject *self, int64_t now) {
 /* When an idle connection is to be looked at: to shed, or to end. */
 static int64_t idle_look(const HttpProtocolObject *self) {
     int64_t since = self->deadline - self->server->options.keep_alive;
-    return CamHttpProtocol_IsFat(self) ? least(since + SHED_AFTER, self->deadline)
-                                       : self->deadline;
+    return CamHttpProtocol_IsFat(self) ? least(since + SHED_AFTER, self->deadline) : self->deadline;
 }
 
 /* Has the sweep come by in time: a peer that does not read is asked after several times before its

@@ -49,10 +49,10 @@ static int read_native(LoopObject *loop, StreamObject *stream) {
     if (buffer == NULL) {
         return cam_stream_fatal(stream, "Fatal read error on socket transport");
     }
-    size_t room = stream->native->read_room ? stream->native->read_room(stream->protocol)
-                                            : CAM_READ_BUFFER;
-    Py_ssize_t size = cam_inbox_read(stream->io.fd, buffer,
-                                     room < CAM_READ_BUFFER ? room : CAM_READ_BUFFER);
+    size_t room =
+        stream->native->read_room ? stream->native->read_room(stream->protocol) : CAM_READ_BUFFER;
+    Py_ssize_t size =
+        cam_inbox_read(stream->io.fd, buffer, room < CAM_READ_BUFFER ? room : CAM_READ_BUFFER);
     if (size < 0) {
         return receive_failed(stream, size);
     }
