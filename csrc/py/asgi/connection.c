@@ -171,7 +171,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
         return 0;
     }
     bool unread = self->phase != CAM_PHASE_HEAD;
-    uint64_t most = CAM_DRAIN_LIMIT;
+    const uint32_t most = CAM_DRAIN_LIMIT;
     if (!keep_alive || (self->eof && unread) || self->server->shutting_down ||
         (self->phase == CAM_PHASE_LENGTH && self->body_left > most)) {
         if (unread || self->input.len > 0) {
@@ -209,15 +209,47 @@ void CamHttpProtocol_Release(HttpProtocolObject *self) {
     }
 }
 
+static void forget_head(HttpProtocolObject *self) {
+    cam_kept_head *kept = self->kept;
+    if (kept != NULL) {
+        self->kept = NULL;
+        Py_XDECREF(kept->headers);
+        PyMem_Free(kept);
+    }
+}
+
+/* It keeps nothing any more, or is lost. */
+static void cool(HttpProtocolObject *self) {
+    if (self->warm) {
+        self->warm = false;
+        self->server->warm[self->warm_place] = NULL;
+    }
+}
+
+void CamHttpProtocol_Warm(HttpProtocolObject *self) {
+    HttpServerObject *server = self->server;
+    if (self->warm) {
+        return;
+    }
+    self->warm_place = server->warm_next++;
+    HttpProtocolObject *first = server->warm[self->warm_place];
+    self->warm = true;
+    server->warm[self->warm_place] = self;
+    if (first != NULL) {
+        first->warm = false; /* if it is at work it comes again when it is idle */
+        Py_INCREF(first);
+        CamHttpProtocol_Shed(first);
+        Py_DECREF(first);
+    }
+}
+
 void CamHttpProtocol_Shed(HttpProtocolObject *self) {
     if (self->cycle != NULL || self->feeding) {
         return;
     }
-    PyMem_Free((char *)self->memo.block.ptr);
-    self->memo.block = (cam_slice){0};
-    self->memo_capacity = 0;
+    cool(self);
+    forget_head(self);
     cam_buffer_free(&self->output);
-    Py_CLEAR(self->memo_headers);
     Py_CLEAR(self->client_address);
     Py_CLEAR(self->scope_template);
 }
@@ -295,6 +327,7 @@ static int connection_lost(PyObject *op, PyObject *reason) {
     self->writing_paused = false;
     CamSweep_Remove(self->server, self);
     CamAdmission_Leave(self);
+    cool(self);
     CamHttpProtocol_DropCycle(self);
     if (self->websocket != NULL) {
         CamWebSocket_Lost(self->websocket);
@@ -465,7 +498,7 @@ static int protocol_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->scope_template);
     Py_VISIT(self->cycle);
     Py_VISIT(self->websocket);
-    Py_VISIT(self->memo_headers);
+    Py_VISIT(self->kept ? self->kept->headers : NULL);
     Py_VISIT(self->forwarded_client);
     return 0;
 }
@@ -476,9 +509,8 @@ static int protocol_clear(PyObject *op) {
     Py_CLEAR(self->cycle); /* which nothing is told any more: its loop may be closed */
     Py_CLEAR(self->websocket);
     Py_CLEAR(self->scope_template);
-    Py_CLEAR(self->memo_headers);
+    forget_head(self);
     Py_CLEAR(self->forwarded_client);
-    self->memo.block.len = 0;
     return 0;
 }
 
@@ -489,9 +521,9 @@ static void protocol_dealloc(PyObject *op) {
     (void)protocol_clear(op);
     Py_CLEAR(self->client_address);
     CamAdmission_Leave(self);
+    cool(self);
     cam_buffer_free(&self->input);
     cam_buffer_free(&self->output);
-    PyMem_Free((char *)self->memo.block.ptr);
     Py_CLEAR(self->server);
     type->tp_free(op);
     Py_DECREF(type);

@@ -55,6 +55,15 @@ typedef enum cam_timing {
     CAM_TIMING_LINGER,    /* the peer's end of the connection, after ours */
 } cam_timing;
 
+/* A header block that was read, and what was made of it: the next request mostly sends the same. */
+typedef struct cam_kept_head {
+    cam_h1_memo memo;  /* its block is `bytes` */
+    PyObject *headers; /* list, or NULL: nothing is kept now */
+    size_t capacity;   /* of `bytes` */
+    bool forwarded;    /* the block has X-Forwarded-For or X-Forwarded-Proto */
+    char bytes[];
+} cam_kept_head;
+
 typedef struct HttpProtocolObject {
     CamProtocolObject base;
     cam_state *state;
@@ -70,37 +79,38 @@ typedef struct HttpProtocolObject {
     struct WebSocketObject *websocket; /* strong or NULL: what the connection has become */
 
     cam_buffer input; /* received and not used yet */
-    cam_h1_scan scan; /* of the head that input begins with */
-    cam_chunked chunked;
-    uint64_t body_left;  /* CAM_PHASE_LENGTH */
-    uint64_t drain_left; /* of the body that nobody reads any more */
+    union {
+        cam_h1_scan scan;    /* CAM_PHASE_HEAD: of the head that input begins with */
+        cam_chunked chunked; /* CAM_PHASE_CHUNKED */
+    };
+    uint64_t body_left; /* CAM_PHASE_LENGTH */
 
     cam_buffer output; /* the head of a response, until its first body event */
 
-    cam_h1_memo memo; /* block: PyMem, owned */
-    size_t memo_capacity;
-    PyObject *memo_headers; /* list or NULL: what was made of memo.block */
+    cam_kept_head *kept; /* PyMem, owned, or NULL */
 
     int64_t deadline; /* CamServer_Now(), unless timing is CAM_TIMING_NONE */
     union {
         int64_t linger_end;    /* the last deadline there can be, in CAM_TIMING_LINGER */
         size_t unacknowledged; /* bytes the peer had to read at the last look, in _WRITE; 0: none */
     };
+    uint32_t drain_left; /* of the body that nobody reads any more */
     uint32_t requests;   /* that were begun, up to the greatest number there is */
     uint8_t timing;      /* cam_timing */
     uint8_t phase;       /* cam_phase */
     uint8_t slot;        /* of server->sweep, if listed */
-    bool listed;         /* in server->sweep */
+    uint8_t warm_place;  /* in server->warm, if warm */
     uint8_t trusted;     /* cam_trusted: the peer, as a proxy */
-    bool memo_forwarded; /* the memo has X-Forwarded-For or X-Forwarded-Proto */
-    bool secure;
-    bool te_trailers;    /* the last request said "TE: trailers" */
-    bool feeding;        /* input.c is at work, and will see what changes */
-    bool resume_planned; /* a call of _resume is on its way */
-    bool holding;        /* the transport sends later: another answer may come at once */
-    bool reading_paused;
-    bool writing_paused;
-    bool eof; /* the peer sends no more */
+    bool warm : 1;
+    bool listed : 1; /* in server->sweep */
+    bool secure : 1;
+    bool te_trailers : 1;    /* the last request said "TE: trailers" */
+    bool feeding : 1;        /* input.c is at work, and will see what changes */
+    bool resume_planned : 1; /* a call of _resume is on its way */
+    bool holding : 1;        /* the transport sends later: another answer may come at once */
+    bool reading_paused : 1;
+    bool writing_paused : 1;
+    bool eof : 1; /* the peer sends no more */
 } HttpProtocolObject;
 
 int cam_http_protocol_exec(PyObject *module, cam_state *state);
@@ -132,9 +142,14 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self);
  * proxy's client may be anything). */
 void CamHttpProtocol_Shed(HttpProtocolObject *self);
 
+/* Notes that the connection keeps something while it is idle. Only so many may, lest all of a
+ * thousand do who come at once: the one that was first to does no longer. Runs user code as Shed.
+ */
+void CamHttpProtocol_Warm(HttpProtocolObject *self);
+
 /* There is something to shed. */
 static inline bool CamHttpProtocol_IsFat(const HttpProtocolObject *self) {
-    return self->scope_template != NULL || self->memo.block.ptr != NULL || self->output.ptr != NULL;
+    return self->scope_template != NULL || self->kept != NULL || self->output.ptr != NULL;
 }
 
 /* Pauses or resumes reading as the bytes held demand. */

@@ -101,7 +101,7 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
     }
     Py_ssize_t taken = 0;
     int result = cam_h1_parse_request(&request, data, size, &self->scan, limits,
-                                      self->memo_headers ? &self->memo : NULL);
+                                      self->kept && self->kept->headers ? &self->kept->memo : NULL);
     if (result < 0) {
         taken = refuse(self, result);
     } else if (result != CAM_H1_MORE) {
@@ -121,12 +121,13 @@ static int give(HttpProtocolObject *self, const char *data, size_t size) {
     if (size > self->drain_left) {
         return CamHttpProtocol_Linger(self);
     }
-    self->drain_left -= size;
+    self->drain_left -= (uint32_t)size;
     return 0;
 }
 
 static void end_body(HttpProtocolObject *self) {
     self->phase = CAM_PHASE_HEAD;
+    self->scan = (cam_h1_scan){0};
     if (self->cycle != NULL) {
         CamCycle_EndBody(self->cycle);
     }

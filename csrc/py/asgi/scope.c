@@ -235,31 +235,33 @@ static bool has_forwarded(const cam_h1_request *request) {
 static void remember(HttpProtocolObject *connection, const cam_h1_request *request,
                      PyObject *headers) {
     cam_slice block = request->header_block;
-    Py_CLEAR(connection->memo_headers);
+    cam_kept_head *kept = connection->kept;
+    if (kept != NULL) {
+        Py_CLEAR(kept->headers);
+    }
     if (block.len > CAM_MEMO_LIMIT) {
         return;
     }
-    if (connection->memo_capacity < block.len) {
-        char *ptr = PyMem_Realloc((char *)connection->memo.block.ptr, block.len);
-        if (ptr == NULL) {
+    if (kept == NULL || kept->capacity < block.len) {
+        kept = PyMem_Realloc(kept, sizeof *kept + block.len);
+        if (kept == NULL) {
             return;
         }
-        connection->memo.block.ptr = ptr;
-        connection->memo_capacity = block.len;
+        kept->capacity = block.len;
+        connection->kept = kept;
     }
-    connection->memo_forwarded = has_forwarded(request);
-    memcpy((char *)connection->memo.block.ptr, block.ptr, block.len);
-    connection->memo.block.len = block.len;
-    connection->memo.fields = request->fields;
-    connection->memo_headers = PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
-    if (connection->memo_headers == NULL) {
+    memcpy(kept->bytes, block.ptr, block.len);
+    kept->memo = (cam_h1_memo){{kept->bytes, block.len}, request->fields};
+    kept->forwarded = has_forwarded(request);
+    kept->headers = PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
+    if (kept->headers == NULL) {
         PyErr_Clear();
     }
 }
 
 static PyObject *headers_of(HttpProtocolObject *connection, const cam_h1_request *request) {
     if (request->from_memo) {
-        return PyList_GetSlice(connection->memo_headers, 0, PY_SSIZE_T_MAX);
+        return PyList_GetSlice(connection->kept->headers, 0, PY_SSIZE_T_MAX);
     }
     PyObject *headers = make_headers(connection, request);
     if (headers != NULL && request->target_form != CAM_H1_TARGET_ABSOLUTE) {
@@ -288,7 +290,7 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
     HttpServerObject *server = connection->server;
     /* First what does not run user code: afterwards the memo and the bytes may be others. */
     bool forwarded = server->trust.hosts != NULL && connection->trusted != CAM_TRUSTED_NO &&
-                     (request->from_memo ? connection->memo_forwarded : has_forwarded(request));
+                     (request->from_memo ? connection->kept->forwarded : has_forwarded(request));
     PyObject *headers = headers_of(connection, request);
     if (headers == NULL) {
         return NULL;

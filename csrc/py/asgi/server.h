@@ -23,6 +23,9 @@
 struct HttpProtocolObject;
 struct RunObject;
 
+/* Connections that may keep something while they are idle. */
+enum { CAM_WARM = 256 }; /* a place is an uint8_t */
+
 typedef struct HttpServerObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
@@ -51,7 +54,8 @@ typedef struct HttpServerObject {
 
     cam_access_log log;
 
-    cam_sweep sweep;           /* the open connections */
+    struct HttpProtocolObject *warm[CAM_WARM]; /* borrowed, or NULL: those that keep something */
+    cam_sweep sweep;                           /* the open connections */
     struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */
     PyObject *addresses;       /* dict or NULL: connections by address, when those are limited */
     PyObject *on_max_requests; /* callable or NULL: called once with max_requests answered */
@@ -59,6 +63,7 @@ typedef struct HttpServerObject {
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
+    uint8_t warm_next;  /* place in `warm` */
     bool disconnecting; /* receive() gives http.disconnect, whatever the peer does */
 } HttpServerObject;
 

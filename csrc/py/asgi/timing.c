@@ -161,6 +161,9 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
         break;
     }
     self->deadline = now + limit;
+    if (timing == CAM_TIMING_IDLE && !self->warm && CamHttpProtocol_IsFat(self)) {
+        CamHttpProtocol_Warm(self);
+    }
     return file(self, now);
 }
 
