@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from camshaft.config import Config
-from camshaft.server import Server, http
+from camshaft.server import http
+from camshaft.server.server import Server
 from camshaft.settings import ConfigError
 
 
