@@ -67,7 +67,8 @@ typedef struct cam_kept_head {
 typedef struct HttpProtocolObject {
     CamProtocolObject base;
     cam_state *state;
-    HttpServerObject *server;        /* strong */
+    HttpServerObject *server; /* strong */
+    PyObject *owner; /* strong or NULL: who stands for it with the server's host (host.h) */
     struct HttpProtocolObject *next; /* in a slot of server->sweep */
     struct HttpProtocolObject *previous;
     cam_transport transport;

@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "asgi/admission.h"
 #include "asgi/cycle.h"
+#include "asgi/host.h"
 #include "asgi/scope.h"
 #include "asgi/timing.h"
 #include "asgi/websocket.h"
@@ -48,7 +49,7 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         self->phase = CAM_PHASE_LENGTH;
         self->body_left = (uint64_t)request->content_length;
     }
-    if (request->flags & CAM_H1_UPGRADE) {
+    if (request->flags & CAM_H1_UPGRADE && self->owner == NULL) {
         int taken = self->server->options.websocket ? CamWebSocket_Begin(self, request) : 0;
         if (taken != 0) {
             return taken < 0 ? -1 : 0;
@@ -105,7 +106,16 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
     if (result < 0) {
         taken = refuse(self, result);
     } else if (result != CAM_H1_MORE) {
-        taken = begin(self, &request) < 0 ? -1 : result;
+        int handed = 0;
+        if (request.flags & CAM_H1_UPGRADE && self->owner != NULL &&
+            cam_h1_has_no_body(&request)) {
+            handed = CamHost_Upgrade(self, data, size);
+        }
+        if (handed != 0) {
+            taken = handed < 0 ? -1 : (Py_ssize_t)size; /* the rest is in the other's hands */
+        } else {
+            taken = begin(self, &request) < 0 ? -1 : result;
+        }
     }
     if (request.headers != headers) {
         PyMem_Free(request.headers);

@@ -5,6 +5,7 @@
 #include <structmember.h>
 
 #include "compat.h"
+#include "asgi/host.h"
 #include "asgi/response.h"
 #include "asgi/run.h"
 #include "asgi/timing.h"
@@ -383,7 +384,7 @@ PyDoc_STRVAR(
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
     "           own_paths=None, trusted_proxies=None, plain_log=None, on_max_requests=None,\n"
-    "           **options)\n--\n\n"
+    "           host=None, **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
@@ -396,8 +397,8 @@ PyDoc_STRVAR(
     "applications that answer at these paths instead, without a line in the access log.\n"
     "`trusted_proxies`, a TrustedHosts, says whose X-Forwarded-Proto and X-Forwarded-For are\n"
     "believed; `on_max_requests` is called once as many requests are answered as that option\n"
-    "says. The options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes,\n"
-    "None for no limit.");
+    "says. `host` is the ServerState of a uvicorn server that this one is a part of. The options\n"
+    "are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes, None for no limit.");
 
 static int check_own_paths(PyObject *own_paths) {
     if (own_paths == Py_None) {
@@ -431,6 +432,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
                             "trusted_proxies",
                             "plain_log",
                             "on_max_requests",
+                            "host",
                             NULL};
     PyObject *app;
     PyObject *loop = NULL;
@@ -446,13 +448,15 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *trusted_proxies = Py_None;
     PyObject *plain_log = Py_None;
     PyObject *on_max_requests = Py_None;
+    PyObject *host = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
     int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOOO:HttpServer", names, &app,
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOOOO:HttpServer", names, &app,
                                              &loop, &app_state, &root_path, &asgi_version, &headers,
                                              &access_log, &logger, &context, &tls_info, &own_paths,
-                                             &trusted_proxies, &plain_log, &on_max_requests);
+                                             &trusted_proxies, &plain_log, &on_max_requests,
+                                             &host);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -500,6 +504,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     CamSweep_Init(&self->sweep, CamTiming_Shortest(&options));
     self->date_second = -1;
+    if (host != Py_None && (self->host = CamHost_New(host)) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
     PyObject *extensions = make_extensions(&state->asgi);
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
@@ -533,7 +541,8 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->trust.hosts);
     Py_VISIT(self->on_max_requests);
     Py_VISIT(self->logger);
-    return CamSweep_Traverse(&self->sweep, visit, arg);
+    int status = CamSweep_Traverse(&self->sweep, visit, arg);
+    return status || self->host == NULL ? status : CamHost_Traverse(self->host, visit, arg);
 }
 
 /* Breaks the cycles that go through the application and the loop; the rest, which a connection
@@ -569,6 +578,7 @@ static void server_dealloc(PyObject *op) {
     PyMem_Free(self->metrics);
     Py_CLEAR(self->server_line);
     Py_CLEAR(self->date_line);
+    CamHost_Free(self->host);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -607,8 +617,26 @@ static PyObject *server_metrics(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     return metrics ? CamMetrics_Snapshot(metrics) : Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(protocol_doc,
+             "_protocol($self, owner, /)\n--\n\n"
+             "The protocol of a new connection that `owner` stands for with the server's host.");
+
+static PyObject *server_protocol(PyObject *op, PyObject *owner) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    if (server->host == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server has no host");
+        return NULL;
+    }
+    PyObject *protocol = CamHttpProtocol_New(server);
+    if (protocol != NULL) {
+        ((HttpProtocolObject *)protocol)->owner = Py_NewRef(owner);
+    }
+    return protocol;
+}
+
 static PyMethodDef server_methods[] = {
     {"metrics", server_metrics, METH_NOARGS, metrics_doc},
+    {"_protocol", server_protocol, METH_O, protocol_doc},
     {"shutdown", server_shutdown, METH_VARARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"disconnect", server_disconnect, METH_NOARGS, disconnect_doc},
