@@ -49,7 +49,8 @@ static int module_exec(PyObject *module) {
         cam_connect_exec(module, state) < 0 || cam_readiness_exec(module, state) < 0 ||
         cam_sock_exec(module, state) < 0 || cam_lookup_exec(state) < 0 ||
         cam_executor_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
-        cam_tls_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
+        cam_tls_exec(module, state) < 0 || cam_entrance_exec(module, state) < 0 ||
+        cam_arrival_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
         cam_write_pipe_exec(module, state) < 0 || cam_process_pipe_exec(module, state) < 0 ||
         cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0 ||
         cam_http_exec(module, state) < 0) {

@@ -194,6 +194,8 @@
     /* transport/datagram.c */                                                                     \
     X(datagram_type)                                                                               \
     /* transport/tls*.c */                                                                         \
+    X(entrance_type)                                                                               \
+    X(arrival_type)                                                                                \
     X(tls_type)                                                                                    \
     X(tls_transport_type)                                                                          \
     X(tls_window_type)                                                                             \
@@ -245,6 +247,8 @@ int cam_readiness_exec(PyObject *module, cam_state *state);
 int cam_sock_exec(PyObject *module, cam_state *state);
 int cam_datagram_exec(PyObject *module, cam_state *state);
 int cam_tls_exec(PyObject *module, cam_state *state);
+int cam_entrance_exec(PyObject *module, cam_state *state);
+int cam_arrival_exec(PyObject *module, cam_state *state);
 int cam_read_pipe_exec(PyObject *module, cam_state *state);
 int cam_write_pipe_exec(PyObject *module, cam_state *state);
 int cam_process_pipe_exec(PyObject *module, cam_state *state);

@@ -405,6 +405,32 @@ class Listener:
     def _retry(self, ticket: int, /) -> None: ...
     def stop(self) -> None: ...
 
+# csrc/py/transport/entrance.c, csrc/py/transport/arrival.c
+
+@final
+class Arrival(NativeProtocol): ...
+
+@final
+class Entrance:
+    ssl_context: ssl.SSLContext | None
+    def __new__(
+        cls,
+        loop: Loop,
+        factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        proxies: TrustedHosts | None = None,
+        time_limit: float = 15.0,
+        limit: int = ...,
+        logger: logging.Logger | None = None,
+    ) -> Self: ...
+    @property
+    def arrivals(self) -> int: ...
+    def close(self) -> None: ...
+    def _expire(self) -> None: ...
+    # Called without arguments; a C type's call has this signature for those who ask.
+    def __call__(self, *args: Any, **kwargs: Any) -> Arrival: ...
+
 # csrc/py/transport/tls.c
 
 @final

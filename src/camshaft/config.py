@@ -40,6 +40,7 @@ from camshaft.settings import (
     LoopFactory,
     ProtocolClass,
     Settings,
+    mode_of,
     option_name,
 )
 from camshaft.unsupported import refuse_unsupported
@@ -80,6 +81,7 @@ class Config(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._refuse_other_addresses()
         refuse_unsupported(self)
         self.loaded = False
         self.loaded_app: ASGI3Application
@@ -139,6 +141,23 @@ class Config(Settings):
         self.reload_dirs_excludes = found.excluded
         self.reload_includes = found.includes
         self.reload_excludes = found.excludes
+
+    @property
+    def unix_mode(self) -> int:
+        """The mode of the file of a Unix socket."""
+        mode = mode_of(self.uds_permissions)
+        assert mode is not None
+        return mode
+
+    def _refuse_other_addresses(self) -> None:
+        """Raise ConfigError where it is not clear what is to be listened on."""
+        for name in ("host", "port", "uds", "fd"):
+            if self.bind and getattr(self, name) != self.table[name].default:
+                raise ConfigError(
+                    "bind",
+                    None,
+                    f"it is given in place of {option_name(name)}; give that as another --bind too",
+                )
 
     def _load_env_file(self, path: str | os.PathLike[str]) -> None:
         logger.info("Loading environment from '%s'", os.fspath(path))

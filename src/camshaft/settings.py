@@ -20,6 +20,7 @@ from configparser import RawConfigParser
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import IO, Any, ClassVar, TypeVar, dataclass_transform
 
+from camshaft.binds import BindError, parse_bind
 from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG
 
 HTTP_PROTOCOLS: dict[str, str | None] = {
@@ -170,6 +171,32 @@ def negative_time(value: float | None) -> str | None:
 
 def not_positive_time(value: float) -> str | None:
     return None if value > 0 else "a time longer than none"
+
+
+def not_positive(value: int) -> str | None:
+    return None if value > 0 else "at least 1"
+
+
+def no_bind(value: list[str] | str | None) -> str | None:
+    for text in [value] if isinstance(value, str) else value or ():
+        try:
+            parse_bind(text)
+        except BindError as error:
+            # The option's value is a list, which is not shown.
+            return f"{text!r}: {error}" if not isinstance(value, str) else str(error)
+    return None
+
+
+def no_permissions(value: str | int) -> str | None:
+    return None if mode_of(value) is not None else "permissions are given in octal, as 660"
+
+
+def mode_of(permissions: str | int) -> int | None:
+    """Return the mode that permissions say: a number, or its octal digits; None if they do not."""
+    if isinstance(permissions, str):
+        digits = permissions.removeprefix("0o")
+        permissions = int(digits, 8) if digits and not digits.strip("01234567") else -1
+    return permissions if 0 <= permissions <= 0o777 else None
 
 
 def negative(what: str) -> Check:
@@ -406,6 +433,32 @@ class Settings:
 
     # Beyond uvicorn's.
     _: KW_ONLY
+    bind: list[str] | str | None = setting(
+        None,
+        "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N to listen on, in place of --host, --port, "
+        "--uds and --fd; may be given several times.",
+        multiple=True,
+        check=no_bind,
+    )
+    uds_permissions: str | int = setting(
+        "600", "Permissions of the file of a UNIX socket, in octal.", check=no_permissions
+    )
+    proxy_protocol: bool = setting(
+        False,
+        "Connections of the peers in --proxy-allow-from begin with a header of the PROXY "
+        "protocol, version 1 or 2.",
+    )
+    proxy_allow_from: list[str] | str = setting(
+        "127.0.0.1,::1",
+        "Peers that send PROXY headers: addresses and networks with commas between them, unix: "
+        "for those of UNIX sockets, or * for all.",
+    )
+    limit_handshakes: int = setting(
+        1000,
+        "Most connections that have not got through TLS and PROXY header yet; one more, and the "
+        "oldest is closed.",
+        check=not_positive,
+    )
     ssl_world_readable_key: bool = setting(
         False, "Warn of a TLS key that everybody on the machine can read, instead of refusing it."
     )

@@ -618,3 +618,24 @@ def test_many_pipelined_answers_leave_before_the_last(start: Serve) -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
         for _ in range(200):
             assert client.read_response().body == body
+
+
+def test_tls_on_a_plain_port(start: Serve, contexts: Any) -> None:
+    """It is closed without an answer, which a TLS client could not read, and with a line."""
+    served = start(echo)
+    for send in (1, 3, 1000):
+        to_them = ssl.MemoryBIO()
+        hello = contexts[1].wrap_bio(ssl.MemoryBIO(), to_them, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            hello.do_handshake()
+        with served.connect() as client:
+            client.send(to_them.read()[:send])
+            assert client.at_end()
+    line = "A TLS handshake on a port without TLS: the connection is closed."
+    assert served.log.messages == [line] * 3
+    # Later on it is a wrong request like any other.
+    with served.connect() as client:
+        client.send(get())
+        assert client.read_response().status == 200
+        client.send(b"\x16\3\1")
+        assert client.read_response().status == 400

@@ -67,7 +67,8 @@ def test_prometheus_reads_them(start: Serve, accept: str, kind: str) -> None:
     watched = start(app, metrics=True)
     for path in ("/200", "/200", "/503"):
         watched.ask(request(path))
-    watched.until(lambda: watched.http.requests == 3)  # counted after the answer
+    # They are counted when they are out, which is after the client may have them.
+    watched.until(lambda: watched.http.requests == 3)
     shown = start(metrics_application(watched.http))
     response = shown.ask(request("/metrics", accept))
     assert response.status == 200

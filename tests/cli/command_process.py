@@ -77,7 +77,9 @@ class Serving:
         cwd: Path = APPS,
         ready: str = " running on ",
     ) -> None:
-        if not {"--uds", "--fd", "--port"} & set(arguments) and "CAMSHAFT_PORT" not in (env or {}):
+        if not {"--uds", "--fd", "--port", "--bind"} & set(arguments) and "CAMSHAFT_PORT" not in (
+            env or {}
+        ):
             arguments = (*arguments, "--port", "0")
         self._log = directory / "server.err"
         self._out = directory / "server.out"

@@ -115,7 +115,7 @@ def test_unix_socket(tmp_path: Path) -> None:
     with Serving(tmp_path, "served:app", "--uds", str(path)) as server:
         line = f"INFO:     Camshaft running on unix socket {path} (Press CTRL+C to quit)"
         assert line in server.lines
-        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         status, _, body = get(UnixConnection(str(path)))
         assert (status, json.loads(body)["client"]) == (200, None)
         assert server.stop() == -SIGTERM

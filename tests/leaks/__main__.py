@@ -12,7 +12,18 @@ import traceback
 import warnings
 
 from tests import interrupts
-from tests.leaks import datagrams, http, loop, parsers, pipes, sockets, streams, tls, websocket
+from tests.leaks import (
+    datagrams,
+    entrance,
+    http,
+    loop,
+    parsers,
+    pipes,
+    sockets,
+    streams,
+    tls,
+    websocket,
+)
 from tests.leaks.measure import measure
 
 LIMIT = 300
@@ -23,6 +34,9 @@ def sees_a_leak() -> bool:
     """Whether one reference that is kept in each run is found: the tool's own test."""
     kept = []
     return measure(lambda: kept.append(object())).references > 0
+
+
+MODULES = (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls, entrance)
 
 
 def main() -> int:
@@ -39,7 +53,7 @@ def main() -> int:
     words = sys.argv[1:]
     scenarios = {
         name: scenario
-        for module in (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls)
+        for module in MODULES
         for name, scenario in module.SCENARIOS.items()
         if not words or any(word in name for word in words)
     }

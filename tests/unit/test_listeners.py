@@ -12,23 +12,23 @@ import pytest
 
 import camshaft
 from camshaft.config import Config
-from camshaft.server.listeners import ListenError, describe, open_sockets
+from camshaft.server.listeners import ListenError, Listening, open_listeners
 
 
 async def app(*_: Any) -> None:
     pass
 
 
+def listeners(**settings: Any) -> list[Listening]:
+    return camshaft.run(open_listeners(Config(app, log_config=None, **settings)))
+
+
 def opened(**settings: Any) -> tuple[list[socket.socket], str]:
     """The sockets for these settings, closed, and where they are said to be."""
-    config = Config(app, log_config=None, **settings)
-    sockets = camshaft.run(open_sockets(config))
-    try:
-        where, arguments = describe(config, sockets)
-        return sockets, where % arguments
-    finally:
-        for sock in sockets:
-            sock.close()
+    (listening,) = listeners(**settings)
+    for sock in listening.sockets:
+        sock.close()
+    return listening.sockets, listening.where % listening.arguments
 
 
 def failure(**settings: Any) -> str:
@@ -39,14 +39,13 @@ def failure(**settings: Any) -> str:
 
 
 def test_host_and_port() -> None:
-    config = Config(app, port=0, log_config=None)
-    (sock,) = camshaft.run(open_sockets(config))
+    (listening,) = listeners(port=0)
+    (sock,) = listening.sockets
     with sock:
         port = sock.getsockname()[1]
         assert port > 0
         assert sock.family == socket.AF_INET
-        where, arguments = describe(config, [sock])
-        assert where % arguments == f"http://127.0.0.1:{port}"
+        assert listening.where % listening.arguments == f"http://127.0.0.1:{port}"
 
 
 def test_ipv6() -> None:
@@ -61,16 +60,15 @@ def test_ipv6() -> None:
 
 @pytest.mark.parametrize("host", [None, ""])
 def test_every_interface_has_one_port(host: str | None) -> None:
-    config = Config(app, host=host, port=0, log_config=None)
-    sockets = camshaft.run(open_sockets(config))
+    (listening,) = listeners(host=host, port=0)
+    sockets = listening.sockets
     try:
         assert {sock.getsockname()[0] for sock in sockets} <= {"0.0.0.0", "::"}
         assert len({sock.getsockname()[1] for sock in sockets}) == 1
-        where, arguments = describe(config, sockets)
-        assert where % arguments == f"http://0.0.0.0:{sockets[0].getsockname()[1]}"
+        where = listening.where % listening.arguments
+        assert where == f"http://0.0.0.0:{sockets[0].getsockname()[1]}"
     finally:
-        for sock in sockets:
-            sock.close()
+        listening.close()
 
 
 def test_port_in_use() -> None:
@@ -113,19 +111,102 @@ def test_address_of_another_machine() -> None:
     assert message.endswith("; --host takes an address of this machine.")
 
 
+def mode_of(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
 def test_unix_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    _, where = opened(uds=path)
-    assert where == f"unix socket {path}"
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o666
+    mask = os.umask(0o22)
+    try:
+        _, where = opened(uds=path)
+        assert where == f"unix socket {path}"
+        assert mode_of(path) == 0o600
+        for given, mode in (("660", 0o660), ("0o666", 0o666), (0o640, 0o640), ("0", 0)):
+            opened(uds=path, uds_permissions=given)
+            assert mode_of(path) == mode
+        # The process's own mask is as it was.
+        assert os.umask(0o22) == 0o22
+    finally:
+        os.umask(mask)
 
 
 def test_unix_socket_that_was_left(tmp_path: Path) -> None:
+    """It is replaced, and its mode with it."""
     path = str(tmp_path / "socket")
     opened(uds=path)
-    os.chmod(path, 0o600)
+    os.chmod(path, 0o666)
+    before = os.stat(path).st_ino, os.stat(path).st_ctime_ns
     opened(uds=path)
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert (os.stat(path).st_ino, os.stat(path).st_ctime_ns) != before
+    assert mode_of(path) == 0o600
+
+
+def test_link_in_place_of_a_unix_socket(tmp_path: Path) -> None:
+    target, path = tmp_path / "target", tmp_path / "link"
+    opened(uds=str(target))
+    path.symlink_to(target)
+    assert "another file is there" in failure(uds=str(path))
+    assert path.is_symlink()
+    assert target.exists()
+
+
+def test_abstract_name() -> None:
+    name = f"camshaft-test-{os.getpid()}"
+    (listening,) = listeners(bind=[f"unix:@{name}"])
+    try:
+        assert listening.where % listening.arguments == f"unix socket @{name}"
+        assert listening.sockets[0].getsockname() == b"\0" + name.encode()
+        assert failure(bind=f"unix:@{name}") == (
+            f"[Errno 98] Cannot listen on unix socket @{name}: address already in use; "
+            "--bind takes another name."
+        )
+    finally:
+        listening.close()
+
+
+def test_several(tmp_path: Path) -> None:
+    path = f"{tmp_path}/socket"
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        opened = listeners(
+            bind=["127.0.0.1:0", f"unix:{path}", f"fd://{inherited.fileno()}", "localhost:0"]
+        )
+        shown = [listening.where % listening.arguments for listening in opened]
+        ports = [listening.sockets[0].getsockname()[1] for listening in (opened[0], opened[3])]
+        assert shown == [
+            f"http://127.0.0.1:{ports[0]}",
+            f"unix socket {path}",
+            f"socket {inherited.getsockname()}",
+            f"http://localhost:{ports[1]}",
+        ]
+        for listening in opened:
+            listening.close()
+        assert not os.path.exists(path)
+
+
+def test_all_or_none(tmp_path: Path) -> None:
+    path = f"{tmp_path}/socket"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        before = len(os.listdir("/proc/self/fd"))
+        message = failure(bind=["127.0.0.1:0", f"unix:{path}", f"127.0.0.1:{port}"])
+        assert message == (
+            f"[Errno 98] Cannot listen on 127.0.0.1:{port}: address already in use; "
+            "--bind chooses another."
+        )
+        assert not os.path.exists(path)
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_file_of_another_server_is_left(tmp_path: Path) -> None:
+    path = f"{tmp_path}/socket"
+    (old,) = listeners(uds=path)
+    (new,) = listeners(uds=path)
+    old.close()
+    assert os.path.exists(path)
+    new.close()
+    assert not os.path.exists(path)
+    new.remove_file()
 
 
 def test_unix_socket_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +267,9 @@ def test_descriptor_that_cannot_be_used(tmp_path: Path) -> None:
         "[Errno 9] Cannot listen on file descriptor 1000000: bad file descriptor; "
         "--fd takes one that is open."
     )
+    assert failure(bind=f"fd://{10**30}").endswith(
+        ": bad file descriptor; --bind takes one that is open."
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         assert failure(fd=datagrams.fileno()) == (
             f"Cannot listen on file descriptor {datagrams.fileno()}: it is no stream socket."
@@ -221,3 +305,21 @@ def test_socket_that_cannot_be_had(caplog: pytest.LogCaptureFixture) -> None:
             config.bind_socket()
     assert caught.value.code == 3
     assert "address already in use" in caplog.text
+
+
+def test_descriptors_of_every_family(tmp_path: Path) -> None:
+    for family, address in (
+        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET6, ("::1", 0)),
+        (socket.AF_UNIX, f"{tmp_path}/socket"),
+    ):
+        with socket.socket(family) as inherited:
+            try:
+                inherited.bind(address)
+            except OSError:
+                # No IPv6 here.
+                assert family == socket.AF_INET6
+                continue
+            (sock,), where = opened(fd=inherited.fileno())
+            assert sock.family == family
+            assert where == f"socket {inherited.getsockname()}"

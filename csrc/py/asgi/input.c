@@ -29,6 +29,15 @@ static uint32_t clip(size_t size) {
     return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
 }
 
+/* The connection begins as TLS does: with the record type of a handshake (RFC 8446, section 5.1).
+ * Whoever sends that would not understand an answer in HTTP. */
+static int refuse_tls(HttpProtocolObject *self) {
+    self->phase = CAM_PHASE_CLOSED;
+    CamServer_Log(self->server, self->state->asgi.str_warning,
+                  "A TLS handshake on a port without TLS: the connection is closed.", NULL);
+    return CamHttpProtocol_Linger(self);
+}
+
 /* Begins the request whose head has been parsed: what follows it is its body. */
 static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
     const cam_server_options *options = &self->server->options;
@@ -104,7 +113,8 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
     int result = cam_h1_parse_request(&request, data, size, &self->scan, limits,
                                       self->kept && self->kept->headers ? &self->kept->memo : NULL);
     if (result < 0) {
-        taken = refuse(self, result);
+        bool tls = self->requests == 0 && !self->secure && data[0] == 22;
+        taken = tls ? refuse_tls(self) : refuse(self, result);
     } else if (result != CAM_H1_MORE) {
         int handed = 0;
         if (request.flags & CAM_H1_UPGRADE && self->owner != NULL &&

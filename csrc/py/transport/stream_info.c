@@ -63,6 +63,17 @@ int cam_stream_ask_socket(StreamObject *stream, PyObject *socket) {
     return 0;
 }
 
+int cam_stream_forget_addresses(StreamObject *stream) {
+    PyObject *const keys[] = {stream->state->str_sockname, stream->state->str_peername};
+    for (size_t i = 0; i < 2 && stream->extra != NULL; i++) {
+        int known = PyDict_Contains(stream->extra, keys[i]);
+        if (known < 0 || (known > 0 && PyDict_DelItem(stream->extra, keys[i]) < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* The socket.socket that owns the descriptor, made for the first who asks. Borrowed; NULL with
  * an exception, or without when the transport is finished. */
 PyObject *cam_stream_socket(StreamObject *stream) {

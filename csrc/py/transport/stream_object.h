@@ -163,6 +163,10 @@ PyObject *cam_stream_info(StreamObject *stream, PyObject *name);
 /* The same without keeping it, for those of whom there are ten thousand. */
 PyObject *cam_stream_peek(StreamObject *stream, PyObject *name);
 
+/* What was noted of the addresses is no longer true: near_end and far_end have changed. 0, or -1
+ * with an exception. */
+int cam_stream_forget_addresses(StreamObject *stream);
+
 /* ---- stream_write.c ---- */
 
 int cam_stream_writable(LoopObject *loop, PyObject *owner);

@@ -10,6 +10,10 @@
 int cam_tls_window_exec(PyObject *module, cam_state *state);
 int cam_tls_transport_exec(PyObject *module, cam_state *state);
 
+/* Seconds: asyncio.constants.SSL_HANDSHAKE_TIMEOUT and SSL_SHUTDOWN_TIMEOUT. */
+static const double HANDSHAKE_TIMEOUT = 60;
+static const double SHUTDOWN_TIMEOUT = 30;
+
 static const CamProtocolTable table = {
     .connection_made = cam_tls_connection_made,
     .data_received = cam_tls_data_received,
@@ -88,12 +92,13 @@ static int tls_init(PyObject *self, PyObject *args, PyObject *keywords) {
         return -1;
     }
     tls->loop = (LoopObject *)Py_NewRef(loop);
-    /* asyncio.constants.SSL_HANDSHAKE_TIMEOUT and SSL_SHUTDOWN_TIMEOUT */
-    tls->handshake_timeout = read_timeout(handshake_timeout, "ssl_handshake_timeout", 60.0);
+    tls->handshake_timeout =
+        read_timeout(handshake_timeout, "ssl_handshake_timeout", HANDSHAKE_TIMEOUT);
     if (tls->handshake_timeout == NULL) {
         return -1;
     }
-    tls->shutdown_timeout = read_timeout(shutdown_timeout, "ssl_shutdown_timeout", 30.0);
+    tls->shutdown_timeout =
+        read_timeout(shutdown_timeout, "ssl_shutdown_timeout", SHUTDOWN_TIMEOUT);
     if (tls->shutdown_timeout == NULL) {
         return -1;
     }
@@ -116,6 +121,33 @@ static int tls_init(PyObject *self, PyObject *args, PyObject *keywords) {
         return -1;
     }
     return cam_tls_wrap(tls, server_side, named && !server_side ? hostname : Py_None);
+}
+
+PyObject *cam_tls_accept(LoopObject *loop, PyObject *app, PyObject *ssl_context, PyObject *watcher,
+                         void (*settled)(PyObject *watcher)) {
+    cam_state *state = loop->state;
+    if (cam_tls_load(state) < 0) {
+        return NULL;
+    }
+    TlsObject *tls = (TlsObject *)tls_new((PyTypeObject *)state->tls_type, NULL, NULL);
+    if (tls == NULL) {
+        return NULL;
+    }
+    tls->loop = (LoopObject *)Py_NewRef(loop);
+    tls->ssl_context = Py_NewRef(ssl_context);
+    tls->shutdown_timeout = read_timeout(Py_None, "ssl_shutdown_timeout", SHUTDOWN_TIMEOUT);
+    tls->context = PyContext_CopyCurrent();
+    tls->transport = cam_tls_transport_new(tls);
+    if (tls->shutdown_timeout == NULL || tls->context == NULL || tls->transport == NULL ||
+        cam_tls_set_app(tls, app) < 0 || cam_tls_wrap(tls, 1, Py_None) < 0) {
+        PyObject *exception = PyErr_GetRaisedException();
+        Py_DECREF(tls);
+        PyErr_SetRaisedException(exception);
+        return NULL;
+    }
+    tls->watcher = Py_NewRef(watcher);
+    tls->settled = settled;
+    return (PyObject *)tls;
 }
 
 /* The collector does not know handles. One that only the loop and this connection hold is looked
@@ -150,6 +182,7 @@ static int tls_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(tls->shutdown_timeout);
     Py_VISIT(tls->handshake_timer);
     Py_VISIT(tls->shutdown_timer);
+    Py_VISIT(tls->watcher);
     Py_VISIT(tls->lost_app);
     Py_VISIT(tls->lost_reason);
     int status = visit_timer(tls, tls->handshake_timer, visit, arg);

@@ -81,10 +81,12 @@ typedef struct TlsObject {
     PyObject *peercert;    /* strong or NULL, as the two below: see get_extra_info */
     PyObject *cipher;
     PyObject *compression;
-    PyObject *handshake_timeout; /* strong: seconds, as they were given */
+    PyObject *handshake_timeout; /* strong: seconds, as they were given; NULL: watched by others */
     PyObject *shutdown_timeout;
     PyObject *handshake_timer; /* strong or NULL */
     PyObject *shutdown_timer;
+    PyObject *watcher; /* strong or NULL: told once, by settled, that the handshake is over */
+    void (*settled)(PyObject *watcher);
     PyObject *lost_app;    /* strong or NULL: the protocol that connection_lost is queued for */
     PyObject *lost_reason; /* strong with it: an exception or None */
     PyObject *weakrefs;
@@ -135,6 +137,15 @@ typedef struct TlsTransportObject {
     PyObject *weakrefs;
     bool closed; /* close() or abort() was called, or the connection is lost */
 } TlsTransportObject;
+
+/* ---- tls.c ---- */
+
+/* A server's TLS protocol for an application's, not yet connected, without a time limit of its own
+ * for the handshake. `settled` is called once, without an exception set, when the handshake has
+ * succeeded, or else when the connection is lost; it is given `watcher`, to which a reference is
+ * kept until then. NULL with an exception. Runs user code (the context may be of any class). */
+PyObject *cam_tls_accept(LoopObject *loop, PyObject *app, PyObject *ssl_context, PyObject *watcher,
+                         void (*settled)(PyObject *watcher));
 
 /* ---- tls_library.c ---- */
 

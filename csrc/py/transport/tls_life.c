@@ -141,9 +141,10 @@ static void cancel_timer(TlsObject *tls, PyObject **slot) {
     }
 }
 
-/* Calls the method `name` of the protocol after a time limit, unless that is running already. */
+/* Calls the method `name` of the protocol after a time limit, unless that is running already or
+ * there is none (NULL). */
 static int start_timer(TlsObject *tls, PyObject **slot, PyObject *seconds, const char *name) {
-    if (*slot != NULL) {
+    if (*slot != NULL || seconds == NULL) {
         return 0;
     }
     PyObject *method = PyObject_GetAttrString((PyObject *)tls, name);
@@ -253,6 +254,16 @@ static int handshake_failed(TlsObject *tls) {
     return status;
 }
 
+/* Tells whoever has begun the handshake that it is over, one way or the other. */
+static void tell_watcher(TlsObject *tls) {
+    PyObject *watcher = tls->watcher;
+    if (watcher != NULL) {
+        tls->watcher = NULL;
+        tls->settled(watcher);
+        Py_DECREF(watcher);
+    }
+}
+
 /* What the handshake made known, as asyncio notes it at once: a certificate that cannot be
  * decoded is a handshake that fails. */
 static int note_results(TlsObject *tls) {
@@ -313,6 +324,7 @@ static int handshake_done(TlsObject *tls) {
         return handshake_failed(tls);
     }
     cancel_timer(tls, &tls->handshake_timer);
+    tell_watcher(tls);
     tls->handshaken = true;
     log_handshake(tls);
     if (tls->told != CAM_TLS_TOLD_NOTHING) {
@@ -399,7 +411,7 @@ void cam_tls_handshake_expired(TlsObject *tls) {
     }
     PyErr_Format(PyExc_ConnectionAbortedError,
                  "SSL handshake is taking longer than %S seconds: aborting the connection",
-                 tls->handshake_timeout);
+                 tls->handshake_timeout ? tls->handshake_timeout : Py_None);
     PyObject *exception = PyErr_GetRaisedException();
     PyErr_SetRaisedException(Py_NewRef(exception));
     (void)cam_tls_fatal(tls, "Fatal error on transport"); /* an OSError: logged at most */
@@ -675,6 +687,7 @@ int cam_tls_connection_lost(PyObject *self, PyObject *reason) {
     tls->app_table = NULL;
     cancel_timer(tls, &tls->handshake_timer);
     cancel_timer(tls, &tls->shutdown_timer);
+    tell_watcher(tls);
     PyObject *for_waiter = reason_for_waiter(tls, reason);
     if (wake_waiter(tls, for_waiter) < 0 && status == 0) {
         status = -1;
@@ -708,6 +721,7 @@ void cam_tls_release(TlsObject *tls) {
     Py_CLEAR(tls->shutdown_timeout);
     Py_CLEAR(tls->handshake_timer);
     Py_CLEAR(tls->shutdown_timer);
+    Py_CLEAR(tls->watcher);
     Py_CLEAR(tls->lost_app);
     Py_CLEAR(tls->lost_reason);
     Py_CLEAR(tls->loop);

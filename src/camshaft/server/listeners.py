@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The listening sockets of a server: an address, a Unix socket, or an inherited descriptor."""
+"""The listening sockets of a server: addresses, Unix sockets and inherited descriptors."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import socket
 import stat
+from dataclasses import dataclass
 from typing import Any
 
+from camshaft.binds import Bind, parse_bind, shown_path
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
 
@@ -19,77 +22,171 @@ class ListenError(Exception):
     """A socket cannot be had or bound; the message is one line for the user."""
 
 
-def _fail(what: str, error: OSError, hint: str = "") -> ListenError:
+@dataclass
+class Listening:
+    """Bound sockets of one thing to listen on; a host may have several addresses.
+
+    `where` and `arguments` say it in a log line. `path` is the Unix socket's file, which is ours
+    while its inode is `inode`.
+    """
+
+    sockets: list[socket.socket]
+    where: str
+    arguments: tuple[object, ...]
+    path: str | None = None
+    inode: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close the sockets and remove the file."""
+        for sock in self.sockets:
+            sock.close()
+        self.remove_file()
+
+    def remove_file(self) -> None:
+        """Remove the Unix socket's file, unless another server has put its own there since."""
+        if self.path is not None and self.inode and inode(self.path) == self.inode:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self.inode = None
+
+
+def binds_of(config: Config) -> list[Bind]:
+    """Return what a configuration wants to be listened on.
+
+    Without `bind` the order of precedence is uvicorn's: fd, uds, then host and port.
+    """
+    if config.bind:
+        given = [config.bind] if isinstance(config.bind, str) else config.bind
+        return [parse_bind(text) for text in given]
+    if config.fd is not None:
+        return [Bind(fd=config.fd)]
+    if config.uds is not None:
+        return [Bind(path=config.uds)]
+    return [Bind(host=config.host, port=config.port)]
+
+
+async def open_listeners(config: Config) -> list[Listening]:
+    """Bind sockets, not listening yet, for what the configuration asks for: all, or none.
+
+    Raises ListenError.
+    """
+    opened: list[Listening] = []
+    try:
+        for bind in binds_of(config):
+            opened.append(await _open(bind, config))
+    except BaseException:
+        for listening in opened:
+            listening.close()
+        raise
+    return opened
+
+
+async def _open(bind: Bind, config: Config) -> Listening:
+    if bind.fd is None and bind.path is None:
+        return _host(bind, config, await bind_host(bind, _option(config)))
+    return _opened(bind, config)
+
+
+def _option(config: Config) -> str:
+    """The option that named what to listen on, if it is not uvicorn's for that."""
+    return "--bind" if config.bind else ""
+
+
+def _opened(bind: Bind, config: Config) -> Listening:
+    """What is no host."""
+    if bind.fd is not None:
+        sock = from_descriptor(bind, _option(config) or "--fd")
+        return Listening([sock], "socket %s", (sock.getsockname(),))
+    assert bind.path is not None
+    sock = bind_unix(bind, config.unix_mode, _option(config) or "--uds")
+    listening = Listening([sock], "unix socket %s", (shown_path(bind.path),))
+    if not bind.path.startswith("\0"):
+        listening.path, listening.inode = bind.path, inode(bind.path)
+    return listening
+
+
+def _host(bind: Bind, config: Config, sockets: list[socket.socket]) -> Listening:
+    host = bind.host or "0.0.0.0"
+    where = "%s://[%s]:%d" if ":" in host else "%s://%s:%d"
+    scheme = "https" if config.is_ssl else "http"
+    return Listening(sockets, where, (scheme, host, sockets[0].getsockname()[1]))
+
+
+def _fail(bind: Bind, error: OSError, hint: str = "") -> ListenError:
     reason = error.strerror.lower() if error.strerror else str(error)
     number = f"[Errno {error.errno}] " if error.errno is not None else ""
-    return ListenError(f"{number}Cannot listen on {what}: {reason}{hint}.")
+    return ListenError(f"{number}Cannot listen on {bind.name}: {reason}{hint}.")
 
 
-async def open_sockets(config: Config) -> list[socket.socket]:
-    """Return bound sockets, not listening yet, for what the configuration asks for.
-
-    The order of precedence is uvicorn's: fd, uds, then host and port. Raises ListenError.
-    """
-    if config.fd is not None:
-        return [from_descriptor(config.fd)]
-    if config.uds is not None:
-        return [bind_unix(config.uds)]
-    return await bind_host(config.host, config.port)
-
-
-def from_descriptor(fd: int) -> socket.socket:
+def from_descriptor(bind: Bind, option: str) -> socket.socket:
     """Return a socket for an inherited descriptor, which itself stays open."""
+    assert bind.fd is not None
     try:
-        copy = os.dup(fd)
-    except OSError as error:
-        raise _fail(f"file descriptor {fd}", error, "; --fd takes one that is open") from None
+        copy = os.dup(bind.fd)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OverflowError):
+            error = OSError(errno.EBADF, os.strerror(errno.EBADF))
+        raise _fail(bind, error, f"; {option} takes one that is open") from None
     try:
         sock = socket.socket(fileno=copy)
     except OSError as error:
         os.close(copy)
-        raise _fail(f"file descriptor {fd}", error, "; --fd takes that of a socket") from None
+        raise _fail(bind, error, f"; {option} takes that of a socket") from None
     if sock.type != socket.SOCK_STREAM:
         sock.close()
-        raise ListenError(f"Cannot listen on file descriptor {fd}: it is no stream socket.")
+        raise ListenError(f"Cannot listen on {bind.name}: it is no stream socket.")
     return sock
 
 
-def bind_unix(path: str) -> socket.socket:
-    """Return a socket bound to a path, readable and writable by all, as uvicorn's.
+def bind_unix(bind: Bind, mode: int, option: str) -> socket.socket:
+    """Return a socket bound to a path, with that mode; an abstract name has none.
 
-    A socket that is left there is replaced and its mode kept; another kind of file is not.
+    A socket that is left there is replaced, another kind of file is not. (Not by a rename from
+    another name: that one would be what getsockname() tells for good, to applications too.)
     """
-    mode = 0o666
-    try:
-        found = os.stat(path)
-    except OSError:
-        # Missing, or in a directory that cannot be read: bind() tells.
-        pass
-    else:
-        if not stat.S_ISSOCK(found.st_mode):
-            raise ListenError(
-                f"Cannot listen on unix socket {path}: another file is there; "
-                "remove it, or choose another path."
-            )
-        mode = stat.S_IMODE(found.st_mode)
-        try:
-            os.unlink(path)
-        except OSError as error:
-            raise _fail(f"unix socket {path}", error, _unix_hint(error)) from None
+    assert bind.path is not None
+    is_file = not bind.path.startswith("\0")
+    if is_file:
+        _make_way(bind, option)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # bind() makes the file with what the mask leaves, so that it is never open to more.
+    mask = os.umask(0o777 & ~mode) if is_file else None
     try:
-        sock.bind(path)
-        os.chmod(path, mode)
+        sock.bind(bind.path)
     except OSError as error:
         sock.close()
         # A path that is too long has no errno.
-        raise _fail(f"unix socket {path}", error, _unix_hint(error)) from None
+        raise _fail(bind, error, _unix_hint(error, option)) from None
+    finally:
+        if mask is not None:
+            os.umask(mask)
     return sock
 
 
-def _unix_hint(error: OSError) -> str:
+def _make_way(bind: Bind, option: str) -> None:
+    """Remove a socket that has been left. Raises ListenError for what has to stay."""
+    assert bind.path is not None
+    try:
+        found = os.lstat(bind.path)
+    except (OSError, ValueError):
+        # Missing, or in a directory that cannot be read: bind() tells.
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ListenError(
+            f"Cannot listen on {bind.name}: another file is there; "
+            "remove it, or choose another path."
+        )
+    try:
+        os.unlink(bind.path)
+    except OSError as error:
+        raise _fail(bind, error, _unix_hint(error, option)) from None
+
+
+def _unix_hint(error: OSError, option: str) -> str:
     if isinstance(error, PermissionError):
-        return "; --uds takes a path in a directory that this user may write to"
+        return f"; {option} takes a path in a directory that this user may write to"
+    if error.errno == errno.EADDRINUSE:
+        return f"; {option} takes another name"
     return "; make its directory first" if error.errno == errno.ENOENT else ""
 
 
@@ -102,27 +199,24 @@ def inode(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-async def bind_host(host: str | None, port: int) -> list[socket.socket]:
+async def bind_host(bind: Bind, option: str) -> list[socket.socket]:
     """Return a socket for each address of a host; None or an empty one is every interface.
 
-    With port 0, all get the port that the first was given.
+    With port 0, all get the port that the first was given. `option` is the one that named it, if
+    it is not --host or --port.
     """
     loop = asyncio.get_running_loop()
     try:
         addresses = await loop.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
-        raise _fail(_name(host, port), error, "; see --host") from None
-    return _bind(host, port, addresses)
+        raise _fail(bind, error, f"; see {option or '--host'}") from None
+    return _bind(bind, option, addresses)
 
 
-def _name(host: str | None, port: int) -> str:
-    return f"{host or '*'}:{port}"
-
-
-def _bind(host: str | None, port: int, addresses: list[Any]) -> list[socket.socket]:
-    name = _name(host, port)
+def _bind(bind: Bind, option: str, addresses: list[Any]) -> list[socket.socket]:
+    port = bind.port
     sockets: list[socket.socket] = []
     try:
         for family, kind, proto, _, address in dict.fromkeys(addresses):
@@ -150,29 +244,20 @@ def _bind(host: str | None, port: int, addresses: list[Any]) -> list[socket.sock
     except OSError as error:
         for sock in sockets:
             sock.close()
-        raise _fail(name, error, _hint(error)) from None
+        raise _fail(bind, error, _host_hint(error, option)) from None
     if not sockets:
-        raise ListenError(f"Cannot listen on {name}: it has no address that this machine can use.")
+        raise ListenError(
+            f"Cannot listen on {bind.name}: it has no address that this machine can use."
+        )
     return sockets
 
 
-def _hint(error: OSError) -> str:
+def _host_hint(error: OSError, option: str) -> str:
     if isinstance(error, PermissionError):
-        return "; ports below 1024 need privileges, --port chooses another"
+        return f"; ports below 1024 need privileges, {option or '--port'} chooses another"
     if error.errno == errno.EADDRNOTAVAIL:
-        return "; --host takes an address of this machine"
-    return "; --port chooses another" if error.errno == errno.EADDRINUSE else ""
-
-
-def describe(config: Config, sockets: list[socket.socket]) -> tuple[str, tuple[object, ...]]:
-    """Return where the server is reached, as the format and arguments of a log line."""
-    if config.fd is not None:
-        return "socket %s", (sockets[0].getsockname(),)
-    if config.uds is not None:
-        return "unix socket %s", (config.uds,)
-    host = config.host or "0.0.0.0"
-    where = "%s://[%s]:%d" if ":" in host else "%s://%s:%d"
-    return where, ("https" if config.is_ssl else "http", host, sockets[0].getsockname()[1])
+        return f"; {option or '--host'} takes an address of this machine"
+    return f"; {option or '--port'} chooses another" if error.errno == errno.EADDRINUSE else ""
 
 
 def bind_one(config: Config) -> socket.socket:
@@ -181,37 +266,39 @@ def bind_one(config: Config) -> socket.socket:
     A host that has several addresses gives the first. Exits with a line logged.
     """
     try:
-        if config.fd is not None:
-            sock = from_descriptor(config.fd)
-        elif config.uds is not None:
-            sock = bind_unix(config.uds)
+        bind, *more = binds_of(config)
+        if more:
+            raise ListenError("One socket is asked for, and there is more than one --bind.")
+        if bind.fd is None and bind.path is None:
+            listening = _host(bind, config, _bind(bind, _option(config), _look_up(bind, config)))
         else:
-            try:
-                addresses = socket.getaddrinfo(
-                    config.host or None,
-                    config.port,
-                    type=socket.SOCK_STREAM,
-                    flags=socket.AI_PASSIVE,
-                )
-            except OSError as error:
-                raise _fail(_name(config.host, config.port), error, "; see --host") from None
-            sock, *others = _bind(config.host, config.port, addresses)
-            for other in others:
-                other.close()
+            listening = _opened(bind, config)
+        for other in listening.sockets[1:]:
+            other.close()
     except ListenError as error:
         logger.error("%s", error)
         raise SystemExit(STARTUP_FAILURE) from None
+    sock = listening.sockets[0]
     sock.set_inheritable(True)
-    log_started(config, [sock])
+    log_started(listening)
     return sock
 
 
-def log_started(config: Config, sockets: list[socket.socket]) -> None:
+def _look_up(bind: Bind, config: Config) -> list[Any]:
+    try:
+        return socket.getaddrinfo(
+            bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise _fail(bind, error, f"; see {_option(config) or '--host'}") from None
+
+
+def log_started(listening: Listening) -> None:
     """Log where the server is reached."""
-    where, arguments = describe(config, sockets)
+    where = listening.where
     ending = " (Press CTRL+C to quit)"
     logger.info(
         f"Camshaft running on {where}{ending}",
-        *arguments,
+        *listening.arguments,
         extra={"color_message": f"Camshaft running on {paint(where, bold=True)}{ending}"},
     )

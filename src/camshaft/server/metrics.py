@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from camshaft._core import HttpServer
+from camshaft.binds import Bind
 from camshaft.server.listeners import bind_host
 from camshaft.settings import ConfigError, metrics_place
 
@@ -160,7 +161,8 @@ class Metrics:
             return
         loop = asyncio.get_running_loop()
         http = HttpServer(self._show, loop=loop)
-        for sock in await bind_host(*self._place):
+        host, port = self._place
+        for sock in await bind_host(Bind(host=host, port=port), "--metrics"):
             sock.setblocking(False)
             self._listening.append(await loop.create_server(http, sock=sock))
 

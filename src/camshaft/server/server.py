@@ -9,21 +9,21 @@ without requests does not wake up.
 import asyncio
 import contextlib
 import functools
-import inspect
 import logging
 import os
 import random
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from camshaft._core import expect_bodies
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
+from camshaft.server.acceptor import Acceptor
 from camshaft.server.http import Http, http_server
 from camshaft.server.lifespan import Lifespan
-from camshaft.server.listeners import ListenError, inode, log_started, open_sockets
+from camshaft.server.listeners import ListenError
 from camshaft.server.metrics import Metrics
 from camshaft.server.signals import captured, raise_again
 from camshaft.server.state import NativeState, ServerState, state_of
@@ -57,7 +57,7 @@ class Server:
         self.server_state: ServerState | NativeState = ServerState()
         self.lifespan: Lifespan | None = None
         self.http: Http | None = None
-        self.certificates: Certificates | None = None
+        self._acceptor: Acceptor | None = None
         self._should_exit = False
         self._force_exit = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,11 +66,9 @@ class Server:
         self._captured: list[signal.Signals] = []
         self._capturing = False
         self._raise_later = False
-        self._listening_anew: asyncio.Task[None] | None = None
         self._ending: asyncio.Event | None = None
         self._ended = False
         self._metrics: Metrics | None = None
-        self._unix_inode: tuple[int, int] | None = None
 
     @property
     def should_exit(self) -> bool:
@@ -154,7 +152,8 @@ class Server:
             with self.capture_signals():
                 await self._serve(sockets)
         finally:
-            self._remove_unix_socket()
+            if self._acceptor is not None:
+                self._acceptor.remove_files()
         if not self._raise_later:
             await raise_again(self._captured)
 
@@ -191,9 +190,8 @@ class Server:
 
         What cannot be used is left, with a line in the log. On the loop's thread.
         """
-        if self.certificates is not None and self.certificates.renew():
-            assert self._loop is not None
-            self._listening_anew = self._loop.create_task(self._listen_anew())
+        if self._acceptor is not None:
+            self._acceptor.renew()
 
     async def _serve(self, sockets: list[socket.socket] | None) -> None:
         process_id = os.getpid()
@@ -253,16 +251,14 @@ class Server:
         self._look()
         self._ending = None
         self._ended = False
-        self.servers = []
         self.lifespan = config.lifespan_class(config)
         if not await self._unless_forced(self.lifespan.startup()):
             await self.lifespan.cancel()
             return
         if self.lifespan.should_exit:
             raise SystemExit(STARTUP_FAILURE)
-        if config.ssl is not None:
-            self.certificates = Certificates(config, config.ssl)
-        tls_info = self.certificates.info if self.certificates else None
+        certificates = Certificates(config, config.ssl) if config.ssl is not None else None
+        tls_info = certificates.info if certificates else None
         self._metrics = Metrics(config.metrics) if config.metrics is not None else None
         self.http = http_server(
             config,
@@ -274,57 +270,21 @@ class Server:
             self._max_requests_answered,
         )
         self.server_state = state_of(self.http, config)
+        self._acceptor = Acceptor(config, self._loop, self.http, certificates)
+        self.servers = self._acceptor.servers
         try:
-            listening = await open_sockets(config) if sockets is None else sockets
-            if sockets is None and config.uds is not None and config.fd is None:
-                self._unix_inode = inode(config.uds)
-            try:
-                await self._listen(listening)
-                if self._metrics is not None:
-                    await self._metrics.listen()
-            except BaseException:
-                for sock in listening:
-                    sock.close()
-                raise
+            await self._acceptor.start(sockets)
+            if self._metrics is not None:
+                await self._metrics.listen()
         except (ListenError, OSError) as error:
             logger.error("%s", error)
+            self._acceptor.close(sockets)
             await self._unless_forced(self.lifespan.shutdown())
             raise SystemExit(STARTUP_FAILURE) from None
-        if sockets is None:
-            log_started(config, listening)
+        self._acceptor.log_started()
         if self._metrics is not None:
             self._metrics.log_started()
         self.started = True
-
-    async def _listen(self, sockets: list[socket.socket]) -> None:
-        for sock in sockets:
-            sock.setblocking(False)
-            self.servers.append(await self._listen_on(sock))
-
-    async def _listen_on(self, sock: socket.socket) -> asyncio.AbstractServer:
-        assert self._loop is not None and self.http is not None
-        unix = sock.family == socket.AF_UNIX
-        create: Any = self._loop.create_unix_server if unix else self._loop.create_server
-        options: dict[str, Any] = {}
-        if self.certificates is not None:
-            options["ssl"] = self.certificates.context
-            options["ssl_handshake_timeout"] = self.config.ssl_handshake_timeout
-        if unix and _keeps_file(create):
-            options["cleanup_socket"] = False
-        server: asyncio.AbstractServer = await create(
-            self.http, sock=sock, backlog=self.config.backlog, **options
-        )
-        return server
-
-    async def _listen_anew(self) -> None:
-        """Accept with the new certificate: the same sockets, by other descriptors.
-
-        An asyncio server keeps the context that it was made with.
-        """
-        for at, server in enumerate(self.servers):
-            for sock in cast(asyncio.Server, server).sockets:
-                self.servers[at] = await self._listen_on(sock.dup())
-            server.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let the requests under way end, then the application.
@@ -357,10 +317,8 @@ class Server:
             self._metrics.close()
 
     def _stop_listening(self, sockets: list[socket.socket] | None) -> None:
-        for server in self.servers:
-            server.close()
-        for sock in sockets or ():
-            sock.close()
+        if self._acceptor is not None:
+            self._acceptor.close(sockets)
 
     async def _end_at_once(self, sockets: list[socket.socket] | None) -> None:
         """End what a cancelled serve() would leave behind, whatever it has come to."""
@@ -444,23 +402,3 @@ class Server:
             return False
         task.result()
         return True
-
-    def _remove_unix_socket(self) -> None:
-        """Remove the socket's file, unless another server has put its own there since."""
-        path = self.config.uds
-        if path is not None and self._unix_inode and inode(path) == self._unix_inode:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        self._unix_inode = None
-
-
-def _keeps_file(create_unix_server: Any) -> bool:
-    """Whether it can be told to leave the socket's file, which is ours to remove, when it ends.
-
-    asyncio's from Python 3.13 on would remove it.
-    """
-    try:
-        return "cleanup_socket" in inspect.signature(create_unix_server).parameters
-    except ValueError:
-        # It is not Python.
-        return False

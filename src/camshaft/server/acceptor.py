@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What accepts the connections of a server, on all that it listens on."""
+
+import asyncio
+import inspect
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from camshaft import _core
+from camshaft.config import Config
+from camshaft.middleware.proxy_headers import TrustedHosts
+from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
+from camshaft.server.tls import Certificates
+
+
+class Acceptor:
+    """Listens for one server, which makes a protocol of `http` for each connection.
+
+    On our own loop TLS and the PROXY protocol are the entrance's, in C. On another, TLS is that
+    loop's, and there is no PROXY protocol. All is done on the loop's thread.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        http: Callable[[], asyncio.Protocol],
+        certificates: Certificates | None,
+    ) -> None:
+        self.servers: list[asyncio.AbstractServer] = []
+        self._config = config
+        self._loop = loop
+        self._http = http
+        self._certificates = certificates
+        self._entrance: _core.Entrance | None = None
+        self._opened: list[Listening] = []
+        self._listening_anew: asyncio.Task[None] | None = None
+
+    async def start(self, sockets: list[socket.socket] | None) -> None:
+        """Listen on these sockets, or else on what the configuration says: on all, or on none.
+
+        Raises ListenError, and OSError for sockets that were given.
+        """
+        self._make_entrance()
+        if sockets is None:
+            self._opened = await open_listeners(self._config)
+            sockets = [sock for listening in self._opened for sock in listening.sockets]
+        try:
+            for sock in sockets:
+                sock.setblocking(False)
+                self.servers.append(await self._listen_on(sock))
+        except BaseException:
+            self.close(sockets)
+            self.remove_files()
+            raise
+
+    def _make_entrance(self) -> None:
+        config = self._config
+        if not isinstance(self._loop, _core.Loop):
+            if config.proxy_protocol:
+                raise ListenError("--proxy-protocol needs camshaft's own loop: leave --loop auto.")
+            return
+        if self._certificates is None and not config.proxy_protocol:
+            return
+        self._entrance = _core.Entrance(
+            self._loop,
+            self._http,
+            ssl_context=self._certificates.context if self._certificates else None,
+            proxies=TrustedHosts(config.proxy_allow_from) if config.proxy_protocol else None,
+            time_limit=config.ssl_handshake_timeout,
+            limit=config.limit_handshakes,
+        )
+
+    async def _listen_on(self, sock: socket.socket) -> asyncio.AbstractServer:
+        unix = sock.family == socket.AF_UNIX
+        create: Any = self._loop.create_unix_server if unix else self._loop.create_server
+        options: dict[str, Any] = {}
+        if self._certificates is not None and self._entrance is None:
+            options["ssl"] = self._certificates.context
+            options["ssl_handshake_timeout"] = self._config.ssl_handshake_timeout
+        if unix and _keeps_file(create):
+            options["cleanup_socket"] = False
+        server: asyncio.AbstractServer = await create(
+            self._entrance or self._http, sock=sock, backlog=self._config.backlog, **options
+        )
+        return server
+
+    def log_started(self) -> None:
+        """Say where the server is reached: a line for each thing that it listens on."""
+        for listening in self._opened:
+            log_started(listening)
+
+    def renew(self) -> None:
+        """Read the certificate again, for the connections to come; see Certificates."""
+        if self._certificates is None or not self._certificates.renew():
+            return
+        if self._entrance is not None:
+            self._entrance.ssl_context = self._certificates.context
+        elif self._listening_anew is None or self._listening_anew.done():
+            self._listening_anew = self._loop.create_task(self._listen_anew())
+
+    async def _listen_anew(self) -> None:
+        """Accept with the new certificate: the same sockets, by other descriptors.
+
+        An asyncio server keeps the context that it was made with.
+        """
+        assert self._certificates is not None
+        used = None
+        while used is not self._certificates.context:
+            used = self._certificates.context
+            for at, server in enumerate(self.servers):
+                for sock in cast(asyncio.Server, server).sockets:
+                    self.servers[at] = await self._listen_on(sock.dup())
+                server.close()
+
+    def close(self, sockets: list[socket.socket] | None) -> None:
+        """Accept no more, and drop the connections that have not got past the entrance."""
+        if self._listening_anew is not None:
+            self._listening_anew.cancel()
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        if self._entrance is not None:
+            self._entrance.close()
+
+    def remove_files(self) -> None:
+        """Remove the files of Unix sockets, but for those that another server has put there."""
+        for listening in self._opened:
+            listening.remove_file()
+
+
+def _keeps_file(create_unix_server: Any) -> bool:
+    """Whether it can be told to leave the socket's file, which is ours to remove, when it ends.
+
+    asyncio's from Python 3.13 on would remove it.
+    """
+    try:
+        return "cleanup_socket" in inspect.signature(create_unix_server).parameters
+    except ValueError:
+        # It is not Python.
+        return False
