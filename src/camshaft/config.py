@@ -59,6 +59,8 @@ LOOPS: dict[str, str | None] = {
     "none": None,
 }
 
+_TEXT_FORMATTERS = ("camshaft.logging.DefaultFormatter", "camshaft.logging.AccessFormatter")
+
 logger = logging.getLogger("uvicorn.error")
 
 # RFC 9110, sections 5.1 and 5.5; obs-text is allowed because applications send Latin-1.
@@ -224,10 +226,13 @@ class Config(Settings):
         for formatter in formatters.values():
             made_by = formatter.get("()")
             if isinstance(made_by, str) and made_by.startswith("uvicorn.logging."):
-                formatter["()"] = made_by.replace("uvicorn", "camshaft", 1)
+                made_by = formatter["()"] = made_by.replace("uvicorn", "camshaft", 1)
+            if self.log_format == "json" and made_by in _TEXT_FORMATTERS:
+                formatter.clear()
+                formatter["()"] = "camshaft.logging.JsonFormatter"
         if self.use_colors in (True, False):
             for name in ("default", "access"):
-                if name in formatters:
+                if name in formatters and self.log_format == "text":
                     formatters[name]["use_colors"] = self.use_colors
         return config
 

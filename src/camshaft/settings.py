@@ -459,6 +459,12 @@ class Settings:
         "oldest is closed.",
         check=not_positive,
     )
+    log_format: str = setting(
+        "text",
+        "How log lines look, unless --log-config has formatters of its own: json is an object a "
+        "line, with the parts of a request by name.",
+        choices=("text", "json"),
+    )
     ssl_world_readable_key: bool = setting(
         False, "Warn of a TLS key that everybody on the machine can read, instead of refusing it."
     )

@@ -15,7 +15,7 @@ import pytest
 import camshaft
 from camshaft.application import Receive, Scope, Send
 from camshaft.config import Config
-from camshaft.logging import LOGGING_CONFIG, AccessFormatter, DefaultFormatter
+from camshaft.logging import LOGGING_CONFIG, AccessFormatter, DefaultFormatter, JsonFormatter
 from camshaft.settings import ConfigError
 from camshaft.unsupported import UNSUPPORTED, refuse_processes
 
@@ -112,7 +112,8 @@ def test_settings_are_those_of_uvicorn_in_its_order() -> None:
 
 def test_serve_takes_what_config_takes() -> None:
     config = dict(inspect.signature(Config.__init__).parameters)
-    del config["self"]
+    for name in ("self", "timeout_notify", "callback_notify"):
+        del config[name]
     serve = dict(inspect.signature(camshaft.serve).parameters)
     del serve["app_dir"]
     assert {name: str(given) for name, given in serve.items()} == {
@@ -150,6 +151,11 @@ def test_refusals_say_what_was_asked_for() -> None:
         "restart camshaft, or run uvicorn while developing."
     )
     refused("--http2: HTTP/2 is not supported yet; a proxy can speak it to clients.", http2=True)
+
+
+def test_what_serve_does_not_take() -> None:
+    with pytest.raises(TypeError, match="callback_notify"):
+        camshaft.serve(app, callback_notify=None)
 
 
 def test_passwords_are_not_shown() -> None:
@@ -276,6 +282,19 @@ def test_use_colors(use_colors: bool) -> None:
         assert isinstance(formatter, DefaultFormatter | AccessFormatter)
         assert formatter.use_colors is use_colors
     assert LOGGING_CONFIG["formatters"]["default"]["use_colors"] is None
+
+
+@pytest.mark.parametrize("use_colors", [None, True])
+def test_log_format(use_colors: bool | None) -> None:
+    Config(app, log_format="json", use_colors=use_colors)
+    for name in ("uvicorn", "uvicorn.access"):
+        assert type(formatter_of(name)) is JsonFormatter
+    Config(app, log_format="json", log_config=uvicorn_style_config())
+    assert type(formatter_of("uvicorn.access")) is JsonFormatter
+    own: dict[str, Any] = uvicorn_style_config()
+    own["formatters"]["default"] = {"format": "%(message)s"}
+    Config(app, log_format="json", log_config=own)
+    assert type(formatter_of("uvicorn")) is logging.Formatter
 
 
 def uvicorn_style_config() -> dict[str, Any]:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Log lines and their colours."""
 
+import json
 import logging
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camshaft.logging import TRACE_LOG_LEVEL, AccessFormatter, DefaultFormatter
+from camshaft.logging import TRACE_LOG_LEVEL, AccessFormatter, DefaultFormatter, JsonFormatter
 
 DEFAULT = "%(levelprefix)s %(message)s"
 ACCESS = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
@@ -93,3 +96,53 @@ def test_access_line_in_colors(status: int, shown: str) -> None:
     formatter = AccessFormatter(ACCESS, use_colors=True)
     line = formatter.format(record(LINE, *REQUEST, status))
     assert line.endswith(f'"\033[1mGET /a%20b?c=d HTTP/1.1\033[0m" {shown}')
+
+
+def as_json(**attributes: Any) -> dict[str, Any]:
+    record = logging.makeLogRecord({"created": 0.25, "levelname": "INFO", **attributes})
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert line.isascii()
+    values: dict[str, Any] = json.loads(line)
+    return values
+
+
+def test_json() -> None:
+    assert as_json(name="uvicorn.error", msg="pid %d\nä", args=(7,), color_message="x") == {
+        "time": "1970-01-01T00:00:00.250Z",
+        "level": "INFO",
+        "logger": "uvicorn.error",
+        "message": "pid 7\nä",
+    }
+
+
+def test_json_of_a_request() -> None:
+    values = as_json(
+        name="uvicorn.access",
+        msg='%s - "%s %s HTTP/%s" %d',
+        args=("127.0.0.1:5", "GET", "/a?b", "1.1", 200),
+    )
+    assert values["message"] == '127.0.0.1:5 - "GET /a?b HTTP/1.1" 200'
+    assert {name: values[name] for name in list(values)[4:]} == {
+        "client": "127.0.0.1:5",
+        "method": "GET",
+        "path": "/a?b",
+        "http_version": "1.1",
+        "status": 200,
+    }
+
+
+def test_json_of_what_only_looks_like_a_request() -> None:
+    assert "status" not in as_json(name="uvicorn.access", msg="%s", args=("a",))
+    assert "status" not in as_json(name="other", msg="%s%s%s%s%s", args=tuple("abcde"))
+
+
+def test_json_of_an_exception_and_extras() -> None:
+    try:
+        raise KeyError("a key")
+    except KeyError:
+        values = as_json(msg="no", exc_info=sys.exc_info(), request_id="r1", path_object=Path("/x"))
+    assert values["exception"].endswith("KeyError: 'a key'")
+    assert (values["request_id"], values["path_object"]) == ("r1", "/x")
+    # What a line says of itself, extras do not replace.
+    assert as_json(msg="m", level="forged")["level"] == "INFO"

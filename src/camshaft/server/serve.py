@@ -24,6 +24,8 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     (`camshaft.run` is the event loop's runner.) Raises ConfigError for a setting that cannot be
     used.
     """
+    # A TypeError for what is no setting, and for the two that are only of use with a Server.
+    inspect.signature(serve).bind(app, **settings)
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
     config = Config(app, **settings)
@@ -50,12 +52,20 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
 
 
 def _signature() -> inspect.Signature:
-    """Return what serve() takes, by name: Config's settings and app_dir."""
+    """Return what serve() takes, by name: Config's settings, as uvicorn's run(), and app_dir."""
     _, app, *settings = inspect.signature(Settings.__init__).parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
     app_dir = inspect.signature(serve).parameters["app_dir"]
     return inspect.Signature(
-        [app, *(setting.replace(kind=keyword) for setting in settings), app_dir],
+        [
+            app,
+            *(
+                setting.replace(kind=keyword)
+                for setting in settings
+                if setting.name not in ("timeout_notify", "callback_notify")
+            ),
+            app_dir,
+        ],
         return_annotation=None,
     )
 
