@@ -22,9 +22,9 @@ from tests.peers.suites import SUITES, Suite, run_suite
 
 GROUPS = {
     "cpython": cpython.names() if cpython.exists() else [],
-    "ci": ["cpython", "uvloop", "httptools", "uvicorn-protocols"],
+    "ci": ["cpython", "uvloop", "httptools", "uvicorn-protocols", "uvicorn"],
     "long": [
-        *("cpython", "uvloop", "httptools", "uvicorn-protocols"),
+        *("cpython", "uvloop", "httptools", "uvicorn-protocols", "uvicorn"),
         *("asyncpg", "aiosqlite", "anyio"),
     ],
 }

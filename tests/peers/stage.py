@@ -3,7 +3,8 @@
 
 Source distributions come by pip, at the version that tools/requirements/pins.txt gives, and are
 kept unpacked in the environment. A package named uvloop that gives out our loop is written next to
-them: tests made for uvloop then run on ours.
+them: tests made for uvloop then run on ours. For uvicorn's, uvicorn_names.py is staged under its
+name.
 """
 
 import re
@@ -133,3 +134,11 @@ def disguise(directory: Path, loop: str) -> None:
 def inject(directory: Path) -> None:
     """Make asyncio's factories give our loop in every Python that has `directory` on its path."""
     (directory / "sitecustomize.py").write_text(_SITE)
+
+
+def uvicorn(directory: Path) -> None:
+    """Stage our server as a package named uvicorn, with uvicorn's own types."""
+    package = directory / "uvicorn"
+    package.mkdir()
+    (package / "__init__.py").symlink_to(Path(__file__).with_name("uvicorn_names.py"))
+    (package / "_types.py").symlink_to(sdist("uvicorn") / "uvicorn/_types.py")

@@ -62,6 +62,21 @@ SUITES |= {
             # Every test has a variant for uvloop, which stage.disguise() replaces.
             pytest=("-p", "anyio", "-p", "pytest_mock", "-k", "asyncio+uvloop", "tests"),
         ),
+        Suite(
+            "uvicorn",
+            "uvicorn",
+            compared=False,
+            distribution="uvicorn",
+            # Not its supervisors, nor its protocol classes by their insides or their names.
+            pytest=(
+                *("tests/test_cli.py", "tests/test_config.py", "tests/test_default_headers.py"),
+                *("tests/test_lifespan.py", "tests/test_main.py", "tests/test_server.py"),
+                *("tests/test_ssl.py", "tests/middleware", "tests/importer"),
+                "tests/supervisors/test_signal.py",
+            ),
+            # Where a server does not start, its tests wait for ever.
+            limit=20.0,
+        ),
     )
 }
 
@@ -78,6 +93,8 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
         for file in ("pyproject.toml", "pytest.ini", "LICENSE.md", "README.md"):
             if suite.pytest is not None and (source / file).exists():
                 (directory / file).symlink_to(source / file)
+    if suite.name == "uvicorn":
+        stage.uvicorn(directory)
     if suite.name in DISGUISED:
         stage.disguise(directory, loop)
     if suite.name in ("httptools", "uvicorn-protocols"):
