@@ -173,10 +173,6 @@ def not_positive_time(value: float) -> str | None:
     return None if value > 0 else "a time longer than none"
 
 
-def not_positive(value: int) -> str | None:
-    return None if value > 0 else "at least 1"
-
-
 def no_bind(value: list[str] | str | None) -> str | None:
     for text in [value] if isinstance(value, str) else value or ():
         try:
@@ -457,7 +453,7 @@ class Settings:
         1000,
         "Most connections that have not got through TLS and PROXY header yet; one more, and the "
         "oldest is closed.",
-        check=not_positive,
+        check=not_positive("a limit"),
     )
     log_format: str = setting(
         "text",
