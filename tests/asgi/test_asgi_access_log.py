@@ -308,6 +308,16 @@ def test_patched_later_is_seen_within_a_second(
     assert calls.count >= 1
 
 
+def test_unbuffered_output(start: Serve, output: Output) -> None:
+    """As PYTHONUNBUFFERED makes standard output."""
+    raw = io.FileIO(output.path, "w")
+    output.handler.setStream(io.TextIOWrapper(raw, encoding="utf-8", write_through=True))  # type: ignore[arg-type]
+    served, calls = serve(start)
+    served.ask(get())
+    assert lines(served, output, 1) == ['INFO:     CLIENT - "GET / HTTP/1.1" 200 OK']
+    assert calls.count == 0
+
+
 def test_stream_that_is_no_file(start: Serve, restored: None) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -51,6 +51,9 @@ class FakeHttp:
         self.asked.append("shutdown")
         self.on_shutdown()
 
+    def disconnect(self) -> None:
+        self.asked.append("disconnect")
+
     def cancel(self) -> None:
         self.asked.append("cancel")
         self.on_cancel()
@@ -206,7 +209,7 @@ def test_timeout_cancels(http: FakeHttp, lines: Any) -> None:
 
     camshaft.run(run_and(server, steps))
     assert "Cancel 4 running task(s), timeout graceful shutdown exceeded" in lines()
-    assert http.asked == ["shutdown", "cancel", "abort"]
+    assert http.asked == ["shutdown", "disconnect", "cancel", "abort"]
     assert "Application shutdown complete." in lines()
 
 
@@ -221,7 +224,7 @@ def test_tasks_that_ignore_cancellation_do_not_keep_it(
         server.should_exit = True
 
     camshaft.run(run_and(server, steps))
-    assert http.asked == ["shutdown", "cancel", "abort"]
+    assert http.asked == ["shutdown", "disconnect", "cancel", "abort"]
 
 
 def test_force_exit_skips_the_rest(http: FakeHttp, lines: Any) -> None:

@@ -117,8 +117,7 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
         taken = tls ? refuse_tls(self) : refuse(self, result);
     } else if (result != CAM_H1_MORE) {
         int handed = 0;
-        if (request.flags & CAM_H1_UPGRADE && self->owner != NULL &&
-            cam_h1_has_no_body(&request)) {
+        if (request.flags & CAM_H1_UPGRADE && self->owner != NULL && cam_h1_has_no_body(&request)) {
             handed = CamHost_Upgrade(self, data, size);
         }
         if (handed != 0) {

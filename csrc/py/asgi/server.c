@@ -418,22 +418,14 @@ static int check_own_paths(PyObject *own_paths) {
 }
 
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"app",
-                            "loop",
-                            "state",
-                            "root_path",
-                            "asgi_version",
-                            "headers",
-                            "access_log",
-                            "logger",
-                            "context",
-                            "tls_info",
-                            "own_paths",
-                            "trusted_proxies",
-                            "plain_log",
-                            "on_max_requests",
-                            "host",
-                            NULL};
+    static char *names[] = {"app",          "loop",
+                            "state",        "root_path",
+                            "asgi_version", "headers",
+                            "access_log",   "logger",
+                            "context",      "tls_info",
+                            "own_paths",    "trusted_proxies",
+                            "plain_log",    "on_max_requests",
+                            "host",         NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -452,11 +444,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
     int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOOOO:HttpServer", names, &app,
-                                             &loop, &app_state, &root_path, &asgi_version, &headers,
-                                             &access_log, &logger, &context, &tls_info, &own_paths,
-                                             &trusted_proxies, &plain_log, &on_max_requests,
-                                             &host);
+                 PyArg_ParseTupleAndKeywords(
+                     args, given, "O|$OOUUOOOOOOOOOO:HttpServer", names, &app, &loop, &app_state,
+                     &root_path, &asgi_version, &headers, &access_log, &logger, &context, &tls_info,
+                     &own_paths, &trusted_proxies, &plain_log, &on_max_requests, &host);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {

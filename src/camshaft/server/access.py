@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The access log: one line for each response.
 
-The server calls `AccessLog.log` for each, unless `AccessLog.plain` says that a line which it makes
+The server calls `log` for each, unless `plain` says that a line which it makes
 itself looks the same and goes to the same place (csrc/py/asgi/access_log.h).
 """
 
@@ -9,6 +9,7 @@ import codecs
 import io
 import logging
 import types
+from collections.abc import Callable
 from typing import Any
 
 from camshaft.logging import LOGGING_CONFIG, AccessFormatter, status_phrase
@@ -37,6 +38,7 @@ _PATCHABLE: tuple[tuple[type, tuple[str, ...]], ...] = (
 
 _METHODS = frozenset(name for _, names in _PATCHABLE for name in names)
 
+AccessLog = Callable[[str, str, str, str, int], None]
 Description = tuple[int, bool, Any, tuple[bytes, ...], tuple[tuple[Any, Any, Any], ...]]
 
 
@@ -45,9 +47,12 @@ def log(client_addr: str, method: str, full_path: str, http_version: str, status
     logger.info('%s - "%s %s HTTP/%s" %d', client_addr, method, full_path, http_version, status)
 
 
-def is_shown() -> bool:
-    """Return whether any handler would show the lines; if not, nothing is spent on them."""
-    return logger.hasHandlers()
+def access_log(*, enabled: bool) -> AccessLog | None:
+    """Return `log`, or None when it is disabled or no handler would show the lines.
+
+    Then nothing is spent on them.
+    """
+    return log if enabled and logger.hasHandlers() else None
 
 
 def _patched() -> bool:
@@ -64,13 +69,13 @@ def _patched() -> bool:
 
 def _output(stream: Any) -> int | None:
     """Return the descriptor that a stream writes to, if nothing in between changes the bytes."""
-    if (
-        type(stream) is not io.TextIOWrapper
-        or stream.closed
-        or type(stream.buffer) is not io.BufferedWriter
-        or type(stream.buffer.raw) is not io.FileIO
-        or codecs.lookup(stream.encoding).name not in _ENCODINGS
-    ):
+    if type(stream) is not io.TextIOWrapper or stream.closed:
+        return None
+    # With PYTHONUNBUFFERED there is no buffer between the two.
+    file: Any = stream.buffer
+    if type(file) is io.BufferedWriter:
+        file = file.raw
+    if type(file) is not io.FileIO or codecs.lookup(stream.encoding).name not in _ENCODINGS:
         return None
     return stream.fileno()
 
@@ -106,7 +111,9 @@ def plain() -> Description | None:
     if descriptor is None:
         return None
     objects = (logger, handler, formatter, formatter._style, logger.manager)
-    watched = [(vars(thing), None, len(vars(thing))) for thing in objects]
+    watched: list[tuple[Any, Any, Any]] = [
+        (vars(thing), None, len(vars(thing))) for thing in objects
+    ]
     for thing, names in (
         (logger, ("handlers", "filters", "level", "disabled", "propagate")),
         (handler, ("filters", "level", "formatter", "stream")),

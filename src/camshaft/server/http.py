@@ -5,23 +5,20 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from camshaft._core import HttpServer
 from camshaft.config import Config
 from camshaft.logging import TRACE_LOG_LEVEL
 from camshaft.middleware.proxy_headers import TrustedHosts
-from camshaft.server.metrics import Metrics
 from camshaft.server import access
+from camshaft.server.metrics import Metrics
 from camshaft.server.python_http import PythonHttp
 from camshaft.server.tls import TlsInfo
 from camshaft.server.traced import TracedHttp
 from camshaft.settings import ConfigError
 
 Http = HttpServer | PythonHttp | TracedHttp
-
-if TYPE_CHECKING:
-    from camshaft._core import HttpServerOptions
 
 
 def http_server(
@@ -72,7 +69,7 @@ def native_server(
         headers=config.custom_headers,
         server_header=config.server_header and b"server" not in given,
         date_header=config.date_header and b"date" not in given,
-        access_log=access.log if config.access_log and access.is_shown() else None,
+        access_log=access.access_log(enabled=config.access_log),
         plain_log=access.plain,
         tls_info=tls_info,
         metrics=metrics is not None,
@@ -98,7 +95,7 @@ def native_server(
     return server
 
 
-def _limits(config: Config) -> "HttpServerOptions":
+def _limits(config: Config) -> dict[str, Any]:
     """Return the limits of a configuration as the server's options."""
     head_bytes = config.limit_header_bytes
     if config.h11_max_incomplete_event_size is not None:

@@ -349,11 +349,13 @@ class Server:
 
     async def _end_requests(self, http: Http) -> None:
         limit = self.config.timeout_graceful_shutdown
+        disconnect: asyncio.TimerHandle | None = None
         if limit is not None:
             # Streams that never end by themselves return when they hear of a disconnect. Not
             # earlier than that: others that would have been complete in time would be cut.
-            assert self._loop is not None
-            self._loop.call_later(limit - min(_DISCONNECT_BEFORE, limit / 2), http.disconnect)
+            disconnect = asyncio.get_running_loop().call_later(
+                limit - min(_DISCONNECT_BEFORE, limit / 2), http.disconnect
+            )
         try:
             async with asyncio.timeout(limit):
                 # What ends by itself at once is not worth a line.
@@ -376,6 +378,9 @@ class Server:
             # What the requests do in their `finally` needs the application's resources.
             await self._all_ended(_CLEANUP_LIMIT)
             http.abort()
+        finally:
+            if disconnect is not None:
+                disconnect.cancel()
 
     async def _all_ended(self, limit: float) -> bool:
         """Wait for the end of all connections and tasks; False if the limit is over before."""
