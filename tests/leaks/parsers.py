@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Scenarios of camshaft.http's parsers: messages of every shape, errors, callbacks that fail."""
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import camshaft.http as http
-from tests.leaks.scenario import Table, plain
+from tests.leaks.http import hello
+from tests.leaks.scenario import Table, coroutine, plain
 
 SCENARIOS: Table = {}
 
@@ -86,3 +89,72 @@ def urls(loop: Any) -> None:
     for wrong in (b" ", b"/" * 70_000):
         with contextlib.suppress(http.HttpParserInvalidURLError):
             http.parse_url(wrong)
+
+
+class Config:
+    """What camshaft.http.Protocol asks of a uvicorn Config."""
+
+    loaded = True
+    root_path = ""
+    asgi_version = "3.0"
+    limit_concurrency = None
+    timeout_keep_alive = 5
+
+    def __init__(self, app: Any, ws_protocol_class: Any) -> None:
+        self.loaded_app = app
+        self.ws_protocol_class = ws_protocol_class
+
+
+class State:
+    """What it asks of a ServerState."""
+
+    def __init__(self) -> None:
+        self.connections: set[Any] = set()
+        self.tasks: set[Any] = set()
+        self.total_requests = 0
+        self.default_headers = [(b"Server", b"x"), (b"Date", b"now"), (b"X-Own", b"y")]
+
+
+class Taker(asyncio.Protocol):
+    """Takes a connection over and closes it."""
+
+    def __init__(self, **arguments: Any) -> None: ...
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.close()
+
+
+async def ask(loop: Any, request: bytes, ws_protocol_class: Any) -> None:
+    state = State()
+    config = Config(hello, ws_protocol_class)
+    server = await loop.create_server(
+        lambda: http.Protocol(config, state, {}, _loop=loop), "127.0.0.1", 0
+    )
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        await loop.sock_sendall(client, request)
+        while await loop.sock_recv(client, 65536):
+            pass
+    while state.connections or state.tasks:
+        await asyncio.sleep(0)
+    server.close()
+    await server.wait_closed()
+
+
+@coroutine(SCENARIOS)
+async def inside_of_uvicorn(loop: Any) -> None:
+    await ask(loop, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", None)
+    await ask(loop, b"?\r\n\r\n", None)
+
+
+@coroutine(SCENARIOS)
+async def handed_over_to_another_protocol(loop: Any) -> None:
+    upgrade = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n\r\n"
+    )
+    await ask(loop, upgrade, None)
+    await ask(loop, upgrade, Taker)

@@ -2,10 +2,10 @@
 """Run other projects' suites on our loop and compare: ``python -m tests.peers [SUITE...]``.
 
 Arguments name suites or groups of them; without any, those that CI runs (cpython, uvloop,
-httptools). A test fails when its outcome on our loop is neither what asyncio's loop comes to in the
-same run (uvloop's and httptools' suites: passed) nor what expected/ allows with a reason. A
-difference is looked at twice, alone, as some of these tests depend on the machine's load. Exit
-status 1 for differences, 2 when something needed is missing.
+httptools, uvicorn-protocols). A test fails when its outcome on our loop is neither what asyncio's
+loop comes to in the same run (in suites that are not about loops, or about uvloop's: passed) nor
+what expected/ allows with a reason. A difference is looked at twice, alone, as some of these tests
+depend on the machine's load. Exit status 1 for differences, 2 when something needed is missing.
 
   --loop asyncio     run asyncio's loop in our place, to see what the suite says of it
   --list FILE        write every test's outcome to FILE
@@ -22,8 +22,11 @@ from tests.peers.suites import SUITES, Suite, run_suite
 
 GROUPS = {
     "cpython": cpython.names() if cpython.exists() else [],
-    "ci": ["cpython", "uvloop", "httptools"],
-    "long": ["cpython", "uvloop", "httptools", "asyncpg", "aiosqlite", "anyio"],
+    "ci": ["cpython", "uvloop", "httptools", "uvicorn-protocols"],
+    "long": [
+        *("cpython", "uvloop", "httptools", "uvicorn-protocols"),
+        *("asyncpg", "aiosqlite", "anyio"),
+    ],
 }
 
 

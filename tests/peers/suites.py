@@ -42,6 +42,17 @@ SUITES |= {
     for suite in (
         Suite("uvloop", "uvloop", compared=False, distribution="uvloop"),
         Suite("httptools", "httptools", compared=False, distribution="httptools"),
+        Suite(
+            "uvicorn-protocols",
+            "uvicorn-protocols",
+            compared=False,
+            distribution="uvicorn",
+            # httptools' parameter of each test stands for ours.
+            pytest=(
+                *("-p", "anyio", "-p", "camshaft_protocols"),
+                *("-k", "not (h11 or zttp or trio)", "tests/protocols/test_http.py"),
+            ),
+        ),
         Suite("asyncpg", "asyncpg", distribution="asyncpg", jobs=1),
         Suite("aiosqlite", "aiosqlite", distribution="aiosqlite", tests="aiosqlite/tests"),
         Suite(
@@ -69,8 +80,11 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
                 (directory / file).symlink_to(source / file)
     if suite.name in DISGUISED:
         stage.disguise(directory, loop)
-    if suite.name == "httptools":
+    if suite.name in ("httptools", "uvicorn-protocols"):
         httptools.disguise(directory)
+    if suite.name == "uvicorn-protocols":
+        plugin = Path(__file__).with_name("uvicorn_protocols.py")
+        (directory / "camshaft_protocols.py").symlink_to(plugin)
     if loop == "camshaft" and suite.name not in cpython.MIXINS and suite.name != "uvloop":
         stage.inject(directory)
     if suite.pytest is not None:
@@ -103,6 +117,8 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
             command += ["pytest", "-p", "camshaft_isolate", f"--basetemp={directory}/tmp"]
             # Not the options that the project itself gives: there are plugins in them.
             command += ["-o", "addopts=", "-p", "no:cacheprovider", "--tb=short"]
+            # Its timer is stopped after a failure, by a lock that a forked process never gets.
+            command += ["-o", "faulthandler_timeout=0"]
         if only or suite.pytest is None:
             command += only
         else:

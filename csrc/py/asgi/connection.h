@@ -53,7 +53,8 @@ typedef enum cam_timing {
 typedef struct HttpProtocolObject {
     CamProtocolObject base;
     cam_state *state;
-    HttpServerObject *server;        /* strong */
+    HttpServerObject *server; /* strong */
+    PyObject *owner; /* strong or NULL: who stands for it with the server's host (host.h) */
     struct HttpProtocolObject *next; /* in a slot of server->sweep */
     struct HttpProtocolObject *previous;
     cam_transport transport;

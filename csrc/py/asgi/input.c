@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "asgi/cycle.h"
+#include "asgi/host.h"
 #include "asgi/scope.h"
 #include "asgi/timing.h"
 
@@ -30,7 +31,7 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         self->phase = CAM_PHASE_LENGTH;
         self->body_left = (uint64_t)request->content_length;
     }
-    if (request->flags & CAM_H1_UPGRADE) {
+    if (request->flags & CAM_H1_UPGRADE && self->owner == NULL) {
         CamServer_Log(self->server, self->state->asgi.str_warning,
                       "Unsupported upgrade request: answered as plain HTTP, "
                       "because WebSocket and HTTP/2 are not supported yet.",
@@ -72,6 +73,12 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
     }
     if (result < 0) {
         return refuse(self, result);
+    }
+    if (request.flags & CAM_H1_UPGRADE && self->owner != NULL && cam_h1_has_no_body(&request)) {
+        int taken = CamHost_Upgrade(self, data, size);
+        if (taken != 0) {
+            return taken < 0 ? -1 : (Py_ssize_t)size; /* the rest is in the other's hands */
+        }
     }
     return begin(self, &request) < 0 ? -1 : result;
 }

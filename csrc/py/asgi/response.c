@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "asgi/response.h"
 
+#include "asgi/host.h"
 #include "http/chars.h"
 
 /* ---- status lines ---- */
@@ -383,6 +384,9 @@ static int put_bytes(cam_buffer *out, PyObject *bytes) {
 /* Server, Date and what the server adds to every response. Of the application's and ours there is
  * one: RFC 9110 section 5.3 has a field repeated only if it is a list. */
 static int put_own_headers(HttpServerObject *server, cam_buffer *out, const head_notes *notes) {
+    if (server->host != NULL) {
+        return CamHost_PutHeaders(server->host, out, notes->date, notes->server);
+    }
     if (!notes->date) {
         if (server->date_line != NULL
                 ? put_bytes(out, server->date_line) < 0
@@ -421,6 +425,9 @@ static int begin_answer(CycleObject *cycle, int status, const head_notes *notes)
 }
 
 int CamResponse_BuildHead(CycleObject *cycle, int status, PyObject *headers) {
+    if (cycle->server->host != NULL && CamHost_RefreshHeaders(cycle->server->host) < 0) {
+        return -1;
+    }
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(cycle->connection);
     /* Ours alone meanwhile: what runs must not find it half written. */
     cam_buffer out = connection->output;
@@ -498,6 +505,13 @@ int CamResponse_EndHead(CycleObject *cycle, size_t size, bool more_body) {
 
 int CamResponse_WriteError(HttpProtocolObject *connection, int status, const char *reason) {
     cam_buffer out = {0};
+    struct cam_host *host = connection->server->host;
+    if (host != NULL) {
+        if (CamHost_RefreshHeaders(host) < 0) {
+            return -1;
+        }
+        reason = status == 400 ? "Invalid HTTP request received." : reason; /* uvicorn's text */
+    }
     if (connection->server->metrics != NULL) {
         CamMetrics_Answered(connection->server->metrics, status, 0);
     }

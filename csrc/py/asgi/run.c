@@ -4,6 +4,7 @@
 #include "compat.h"
 #include "coroutine.h"
 #include "asgi/channel.h"
+#include "asgi/host.h"
 #include "asgi/wait.h"
 #include "loop/task.h"
 
@@ -85,6 +86,9 @@ int CamRun_Start(RunObject *self) {
         Py_DECREF(task);
     } else {
         Py_XSETREF(self->task, task);
+        if (server->host != NULL) {
+            CamHost_AddTask(server->host, task);
+        }
     }
     return 0;
 }
@@ -117,6 +121,9 @@ static void end_run(RunObject *self) {
     CamServer_RemoveRun(self->server, self);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->scope);
+    if (self->server->host != NULL && self->task != NULL) {
+        CamHost_RemoveTask(self->server->host, self->task);
+    }
     Py_CLEAR(self->task);
 }
 

@@ -208,6 +208,9 @@ int CamSend_Complete(CycleObject *self) {
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     self->answer = CAM_ANSWER_COMPLETE;
     self->server->request_count++;
+    if (self->server->host != NULL) {
+        CamHost_CountRequest(self->server->host);
+    }
     if (self->server->metrics != NULL) {
         CamMetrics_Answered(self->server->metrics, self->status, self->began);
     }

@@ -5,6 +5,7 @@
 #include <structmember.h>
 
 #include "compat.h"
+#include "asgi/host.h"
 #include "asgi/response.h"
 #include "asgi/run.h"
 #include "asgi/timing.h"
@@ -319,7 +320,7 @@ PyDoc_STRVAR(
     server_doc,
     "HttpServer(app, *, loop, state=None, root_path='', asgi_version='3.0', headers=(),\n"
     "           access_log=None, logger=None, context=None, tls_info=None,\n"
-    "           own_paths=None, trusted_proxies=None, **options)\n--\n\n"
+    "           own_paths=None, trusted_proxies=None, host=None, **options)\n--\n\n"
     "Serves an ASGI application: the protocol factory of loop.create_server().\n\n"
     "Each scope gets a shallow copy of the dict `state`, and each request runs in a copy\n"
     "of `context`, by default the current one. `headers`, pairs of bytes, are added to\n"
@@ -329,8 +330,9 @@ PyDoc_STRVAR(
     "what its scopes have as their \"tls\" extension. `own_paths`, a dict of bytes, has the\n"
     "applications that answer at these paths instead, without a line in the access log.\n"
     "`trusted_proxies`, a TrustedHosts, says whose X-Forwarded-Proto and X-Forwarded-For are\n"
-    "believed. The options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes,\n"
-    "None for no limit.");
+    "believed. `host` is the ServerState of a uvicorn server that this one is a part of. The\n"
+    "options are HttpServerOptions in _core.pyi: times in seconds, sizes in bytes, None for no\n"
+    "limit.");
 
 static int check_own_paths(PyObject *own_paths) {
     if (own_paths == Py_None) {
@@ -352,7 +354,7 @@ static int check_own_paths(PyObject *own_paths) {
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {
         "app",    "loop",    "state",    "root_path", "asgi_version",    "headers", "access_log",
-        "logger", "context", "tls_info", "own_paths", "trusted_proxies", NULL};
+        "logger", "context", "tls_info", "own_paths", "trusted_proxies", "host",    NULL};
     PyObject *app;
     PyObject *loop = NULL;
     PyObject *app_state = Py_None;
@@ -365,13 +367,14 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *tls_info = Py_None;
     PyObject *own_paths = Py_None;
     PyObject *trusted_proxies = Py_None;
+    PyObject *host = Py_None;
     cam_server_options options = {0};
     PyObject *given = kwargs ? PyDict_Copy(kwargs) : PyDict_New();
-    int parsed =
-        given != NULL && CamServerOptions_Take(&options, given) == 0 &&
-        PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOO:HttpServer", names, &app, &loop,
-                                    &app_state, &root_path, &asgi_version, &headers, &access_log,
-                                    &logger, &context, &tls_info, &own_paths, &trusted_proxies);
+    int parsed = given != NULL && CamServerOptions_Take(&options, given) == 0 &&
+                 PyArg_ParseTupleAndKeywords(args, given, "O|$OOUUOOOOOOOO:HttpServer", names, &app,
+                                             &loop, &app_state, &root_path, &asgi_version, &headers,
+                                             &access_log, &logger, &context, &tls_info, &own_paths,
+                                             &trusted_proxies, &host);
     /* What is borrowed from it now is still in kwargs. */
     Py_XDECREF(given);
     if (!parsed) {
@@ -418,6 +421,10 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     CamSweep_Init(&self->sweep, CamTiming_Shortest(&options));
     self->date_second = -1;
+    if (host != Py_None && (self->host = CamHost_New(host)) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     PyObject *version = asgi_version ? Py_NewRef(asgi_version) : PyUnicode_FromString("3.0");
     PyObject *extensions = make_extensions(&state->asgi);
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
@@ -447,7 +454,8 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->tls_info);
     Py_VISIT(self->trust.hosts);
     Py_VISIT(self->logger);
-    return CamSweep_Traverse(&self->sweep, visit, arg);
+    int status = CamSweep_Traverse(&self->sweep, visit, arg);
+    return status || self->host == NULL ? status : CamHost_Traverse(self->host, visit, arg);
 }
 
 /* Breaks the cycles that go through the application and the loop; the rest, which a connection
@@ -480,6 +488,7 @@ static void server_dealloc(PyObject *op) {
     PyMem_Free(self->metrics);
     Py_CLEAR(self->server_line);
     Py_CLEAR(self->date_line);
+    CamHost_Free(self->host);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -512,8 +521,26 @@ static PyObject *server_metrics(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     return metrics ? CamMetrics_Snapshot(metrics) : Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(protocol_doc,
+             "_protocol($self, owner, /)\n--\n\n"
+             "The protocol of a new connection that `owner` stands for with the server's host.");
+
+static PyObject *server_protocol(PyObject *op, PyObject *owner) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    if (server->host == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server has no host");
+        return NULL;
+    }
+    PyObject *protocol = CamHttpProtocol_New(server);
+    if (protocol != NULL) {
+        ((HttpProtocolObject *)protocol)->owner = Py_NewRef(owner);
+    }
+    return protocol;
+}
+
 static PyMethodDef server_methods[] = {
     {"metrics", server_metrics, METH_NOARGS, metrics_doc},
+    {"_protocol", server_protocol, METH_O, protocol_doc},
     {"shutdown", server_shutdown, METH_NOARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},

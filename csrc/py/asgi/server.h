@@ -20,6 +20,7 @@
 #include <time.h>
 
 struct HttpProtocolObject;
+struct cam_host;
 struct RunObject;
 
 typedef struct HttpServerObject {
@@ -46,8 +47,9 @@ typedef struct HttpServerObject {
     char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 
     cam_server_options options;
-    cam_trust trust;      /* proxies whose X-Forwarded headers are believed */
-    cam_metrics *metrics; /* PyMem, owned; NULL without that option */
+    cam_trust trust;       /* proxies whose X-Forwarded headers are believed */
+    cam_metrics *metrics;  /* PyMem, owned; NULL without that option */
+    struct cam_host *host; /* PyMem, owned; NULL unless a foreign server is around us */
 
     cam_sweep sweep;           /* the open connections */
     struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */

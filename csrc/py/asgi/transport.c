@@ -19,8 +19,32 @@ static int call(PyObject *object, PyObject *method) {
     return result ? 0 : -1;
 }
 
+/* Calls one of two methods: the second if there is no first. uvicorn asks no more of a transport
+ * than close(), and its tests have some that do not have more. */
+static int call_either(PyObject *object, PyObject *method, PyObject *instead) {
+    PyObject *bound = PyObject_GetAttr(object, method);
+    if (bound == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        bound = PyObject_GetAttr(object, instead);
+    }
+    PyObject *result = bound ? PyObject_CallNoArgs(bound) : NULL;
+    Py_XDECREF(bound);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* What a method says, and false if there is none. */
 static int call_bool(PyObject *object, PyObject *method) {
-    PyObject *result = PyObject_CallMethodNoArgs(object, method);
+    PyObject *bound = PyObject_GetAttr(object, method);
+    if (bound == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *result = PyObject_CallNoArgs(bound);
+    Py_DECREF(bound);
     int truth = result ? PyObject_IsTrue(result) : -1;
     Py_XDECREF(result);
     return truth;
@@ -36,27 +60,35 @@ cam_transport CamTransport_Of(cam_state *state, PyObject *object) {
     return transport;
 }
 
-/* Defines NAME(state, transport): our own transports' functions, or the method of others. */
-#define DEFINE_CALL(name, stream_function, tls_function, method)                                   \
+/* Defines NAME(state, transport): our own transports' functions, or what others have. */
+#define DEFINE_CALL(name, stream_function, tls_function, other)                                    \
     int name(cam_state *state, cam_transport transport) {                                          \
         if (transport.object == NULL) {                                                            \
             return 0;                                                                              \
         }                                                                                          \
         Py_INCREF(transport.object);                                                               \
         int result = transport.kind == CAM_TRANSPORT_STREAM ? stream_function(transport.object)    \
-                     : transport.kind == CAM_TRANSPORT_TLS                                         \
-                         ? tls_function(transport.object)                                          \
-                         : call(transport.object, state->asgi.str_##method);                       \
+                     : transport.kind == CAM_TRANSPORT_TLS  ? tls_function(transport.object)       \
+                                                            : other;                               \
         Py_DECREF(transport.object);                                                               \
         return result;                                                                             \
     }
 
-DEFINE_CALL(CamTransport_Close, CamStream_Close, CamTls_Close, close)
-DEFINE_CALL(CamTransport_Abort, CamStream_Abort, CamTls_Abort, abort)
+/* Once: one that is closing may not want to hear it again. */
+static int close_other(cam_state *state, PyObject *transport) {
+    int closing = call_bool(transport, state->asgi.str_is_closing);
+    return closing != 0 ? (closing < 0 ? -1 : 0) : call(transport, state->asgi.str_close);
+}
+
+#define OTHER(method) call(transport.object, state->asgi.str_##method)
+
+DEFINE_CALL(CamTransport_Close, CamStream_Close, CamTls_Close, close_other(state, transport.object))
+DEFINE_CALL(CamTransport_Abort, CamStream_Abort, CamTls_Abort,
+            call_either(transport.object, state->asgi.str_abort, state->asgi.str_close))
 DEFINE_CALL(CamTransport_PauseReading, CamStream_PauseReadingLazily, CamTls_PauseReading,
-            pause_reading)
+            OTHER(pause_reading))
 DEFINE_CALL(CamTransport_ResumeReading, CamStream_ResumeReading, CamTls_ResumeReading,
-            resume_reading)
+            OTHER(resume_reading))
 
 int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size) {
     if (transport.object == NULL || size == 0) {

@@ -5,6 +5,7 @@
 httptools lets pass stands in docs/http.md.
 """
 
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as _TypingProtocol
 
 from camshaft._core import (
@@ -20,6 +21,9 @@ from camshaft._core import (
     parse_url,
 )
 
+if TYPE_CHECKING:
+    from camshaft.http.protocol import Protocol
+
 __all__ = [
     "URL",
     "HTTPProtocol",
@@ -31,8 +35,19 @@ __all__ = [
     "HttpParserUpgrade",
     "HttpRequestParser",
     "HttpResponseParser",
+    "Protocol",
     "parse_url",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The server is imported when it is asked for: who parses needs none.
+    if name != "Protocol":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from camshaft.http.protocol import Protocol
+
+    globals()[name] = Protocol
+    return Protocol
 
 
 class HTTPProtocol(_TypingProtocol):
