@@ -20,8 +20,9 @@ from bench.loop.cases import CASES
 from bench.loop.contenders import LOOPS
 from bench.memory import comparison as memory_comparison
 from bench.micro import parsers
+from bench.parsers import comparison as httptools_comparison
 
-PARTS = ["http", "loop", "instructions", "memory", "parsers"]
+PARTS = ["http", "loop", "instructions", "memory", "parsers", "httptools"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -111,6 +112,10 @@ def parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--connections", type=int, default=10_000, metavar="N", help="idle connections (10,000)"
     )
+    httptools = command.add_argument_group("httptools")
+    httptools.add_argument(
+        "--count", action="store_true", help="count instructions (valgrind) instead of timing"
+    )
     return command
 
 
@@ -139,6 +144,10 @@ def main() -> int:
             parsers.run()
         if options.part == "memory":
             memory_comparison.run(options.loops or list(LOOPS), options.connections)
+        if options.part == "httptools" and options.count:
+            httptools_comparison.run_counted()
+        elif options.part == "httptools":
+            httptools_comparison.run(rounds, options.seconds or (0.02 if options.quick else 0.3))
         if options.part in (None, "loop"):
             loops = options.loops or list(LOOPS)
             if not options.no_cases:

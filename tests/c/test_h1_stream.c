@@ -449,6 +449,54 @@ static void test_questions(void) {
     cam_h1_stream_fini(&stream);
 }
 
+/* Passing a block that was told: the same as having it told again, but for its fields. */
+static void test_told_blocks(void) {
+    static const char line[] = "GET / HTTP/1.1\r\n";
+    static const char block[] = HOST "Connection: close\r\n\r\n";
+    cam_h1_stream stream;
+    outcome *out = &whole;
+    for (int limited = 0; limited < 3; limited++) {
+        cam_h1_stream_init(&stream, false, NULL);
+        stream.lenient = CAM_H1_LENIENT_KEEP_ALIVE;
+        out->len = 0;
+        out->open = -1;
+        CHECK(!cam_h1_stream_at_block(&stream), "before a message");
+        CHECK(feed(out, &stream, line, sizeof(line) - 1), "%d", out->result);
+        CHECK(cam_h1_stream_at_block(&stream), "behind the start line");
+        CHECK(feed(out, &stream, "H", 1), "%d", out->result);
+        CHECK(!cam_h1_stream_at_block(&stream), "inside of a line");
+        CHECK(feed(out, &stream, block + 1, sizeof(block) - 2), "%d", out->result);
+        cam_h1_told_block told = cam_h1_stream_told_block(&stream, sizeof(block) - 1);
+        CHECK(feed(out, &stream, line, sizeof(line) - 1), "%d", out->result);
+        if (limited == 1) {
+            stream.limits.max_head_bytes = sizeof(line) + sizeof(block) - 3;
+        } else if (limited == 2) {
+            told.fields.seen = 0; /* no Host */
+        }
+        int result = cam_h1_stream_pass_block(&stream, &told);
+        if (limited == 0) {
+            CHECK(result == CAM_H1_EVENT_HEAD && !stream.keep_alive, "%d", result);
+            CHECK(feed(out, &stream, "GE", 2), "%d", out->result);
+            CHECK(strcmp(out->text, "<T(/)Host=a;Connection=close;|><T(/)><") == 0, "%s",
+                  out->text);
+        } else {
+            int error = limited == 1 ? CAM_H1_E_HEAD_LENGTH : CAM_H1_E_HOST_MISSING;
+            CHECK(result == error, "%d", result);
+            CHECK(!feed(out, &stream, "GE", 2) && out->result == error, "%d", out->result);
+        }
+        cam_h1_stream_fini(&stream);
+    }
+    cam_h1_stream_init(&stream, false, NULL);
+    out->len = 0;
+    CHECK(feed(out, &stream, "GET / HTTP/1.1\r\n\r", 17), "%d", out->result);
+    CHECK(!cam_h1_stream_at_block(&stream), "in the middle of an empty line");
+    CHECK(!feed(out, &stream, "\n", 1), "%d", out->result);
+    cam_h1_stream_init(&stream, false, NULL);
+    CHECK(feed(out, &stream, GET, sizeof(GET) - 1), "%d", out->result);
+    CHECK(!cam_h1_stream_at_block(&stream), "behind a field");
+    cam_h1_stream_fini(&stream);
+}
+
 static void test_methods(void) {
     for (unsigned id = 1; id < CAM_H1_METHOD_COUNT; id++) {
         cam_slice text = cam_h1_method_text(id);
@@ -465,8 +513,10 @@ static void test_methods(void) {
 }
 
 static void test_no_memory(void) {
-    static const char text[] = GET "X: 45678901234567890123456789012345678901234567890123456789"
-                                   "012345678901234567890123456789012345678901234567890\r\n\r\n";
+    /* One line longer than what is kept at first. */
+#define TEN "0123456789"
+#define FIFTY TEN TEN TEN TEN TEN
+    static const char text[] = GET "X: " FIFTY FIFTY FIFTY "\r\n\r\n";
     const setting with = {0};
     run(&whole, &with, text, sizeof(text) - 1, sizeof(text) - 1, 0);
     for (long successes = 0;; successes++) {
@@ -491,6 +541,7 @@ int main(void) {
     test_lenient();
     test_limits();
     test_questions();
+    test_told_blocks();
     test_methods();
     test_no_memory();
     return check_result();

@@ -439,3 +439,72 @@ def test_parse_url():
     assert http.parse_url(b"/" + b"a" * 65534).path is not None
     with pytest.raises(TypeError):
         http.URL()
+
+
+def test_repeated_header_blocks_are_told_again():
+    """A block that is remembered gives the same calls as one that is read."""
+    recorder = Recorder()
+    message = b"POST /%d HTTP/1.1\r\nHost: a\r\nX-Own: value\r\nContent-Length: 2\r\n\r\nab"
+    first = recorder.feed(message % 1)
+    again = recorder.feed(message % 2 + message % 3)
+    assert again == [
+        (name, b"/%d" % number) if name == "url" else (name, *rest)
+        for number in (2, 3)
+        for name, *rest in first
+    ]
+    assert again[2][2] is first[2][2]  # the objects, too
+    # Not when it comes in pieces, differs at its end, or is cut off.
+    for at in range(len(message) - 2):
+        assert recorder.feed((message % 1)[:at], (message % 1)[at:])[-4:] == first[-4:]
+    longer = recorder.feed(message.replace(b"\r\n\r\n", b"\r\nB: c\r\n\r\n") % 1)
+    assert ("header", b"B", b"c") in longer
+    assert recorder.feed(message % 1)[2:] == first[2:]
+
+
+def test_header_blocks_that_never_repeat():
+    recorder = Recorder()
+    for number in range(20):
+        for _ in range(2 if number == 10 else 1):
+            calls = recorder.feed(GET + b"X: %d\r\n\r\n" % number)
+            assert calls[2:4] == [("header", b"Host", b"a"), ("header", b"X", b"%d" % number)]
+
+
+def test_repeated_blocks_mean_what_they_mean_now():
+    recorder = Recorder()
+    request = b"GET / HTTP/1.1\r\nA: b\r\n\r\n"
+    recorder.parser.set_dangerous_leniencies(lenient_host=True)
+    recorder.feed(request, request)
+    recorder.parser.set_dangerous_leniencies(lenient_host=False)
+    with pytest.raises(http.HttpParserError, match="no Host"):
+        recorder.feed(request)
+    # The start line counts for the bound of the head, too.
+    recorder = Recorder(max_head_bytes=40)
+    recorder.feed(b"GET / HTTP/1.1\r\nHost: abcdefgh\r\n\r\n")
+    with pytest.raises(http.HttpParserError, match="too long"):
+        recorder.feed(b"GET /12345678 HTTP/1.1\r\nHost: abcdefgh\r\n\r\n")
+    # HTTP/1.0 needs no Host, 1.1 does, with the same block.
+    recorder = Recorder()
+    recorder.feed(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    with pytest.raises(http.HttpParserError, match="no Host"):
+        recorder.feed(b"GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n")
+
+
+def test_callbacks_may_change_leniencies_and_raise_in_a_repeated_block():
+    class Protocol:
+        def __init__(self):
+            self.parser = http.HttpRequestParser(self)
+            self.headers = []
+
+        def on_header(self, name, value):
+            self.headers.append(value)
+            self.parser.set_dangerous_leniencies(lenient_version=True)
+            if len(self.headers) == 7:
+                raise ZeroDivisionError
+
+    protocol = Protocol()
+    block = GET + b"B: c\r\nD: e\r\n\r\n"
+    protocol.parser.feed_data(block)
+    protocol.parser.feed_data(block)
+    with pytest.raises(http.HttpParserCallbackError):
+        protocol.parser.feed_data(block)
+    assert protocol.headers == [b"a", b"c", b"e"] * 2 + [b"a"]

@@ -53,6 +53,17 @@ def requests_whole_and_in_pieces(loop: Any) -> None:
 
 
 @plain(SCENARIOS)
+def repeated_header_blocks(loop: Any) -> None:
+    protocol = Protocol(http.HttpRequestParser)
+    for block in (b"Host: a\r\nX-Own: b\r\n\r\n", b"Host: a\r\nX-Own: c\r\n\r\n"):
+        for _ in range(3):
+            protocol.parser.feed_data(b"GET / HTTP/1.1\r\n" + block)
+    failing = Protocol(http.HttpRequestParser)
+    failing.parser.feed_data(b"GET / HTTP/1.1\r\n" + block)
+    failing.parser.feed_data(b"GET / HTTP/1.1\r\nHost: a")
+
+
+@plain(SCENARIOS)
 def responses_whole_and_in_pieces(loop: Any) -> None:
     for step in (1, 7, 1000):
         protocol = Protocol(http.HttpResponseParser)

@@ -20,7 +20,7 @@ def test_help_names_the_parts() -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stderr
-    assert "[{http,loop,instructions,memory,parsers}]" in result.stdout
+    assert "[{http,loop,instructions,memory,parsers,httptools}]" in result.stdout
 
 
 def test_system_calls_are_counted_between_marks_and_for_threads_alone() -> None:

@@ -305,6 +305,24 @@ static int boundary(enum state left) {
     return left == DATA_LF ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
 }
 
+/* Most size lines are a few digits and a line end, and all of it is there: takes such a one at
+ * once. Its length, or 0 for any other. */
+static size_t take_plain_size(cam_chunked *decoder, const char *buf, size_t len) {
+    enum { MOST_DIGITS = 7 };
+    uint64_t size = 0;
+    size_t digits = 0;
+    while (digits < len && digits < MOST_DIGITS && cam_char_is(buf[digits], CAM_CHAR_HEX)) {
+        size = size << 4 | cam_char_hex(buf[digits]);
+        digits++;
+    }
+    if (digits == 0 || len - digits < 2 || buf[digits] != '\r' || buf[digits + 1] != '\n') {
+        return 0;
+    }
+    decoder->remaining = size;
+    decoder->state = size > 0 ? DATA : TRAILER_START;
+    return digits + 2;
+}
+
 int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t *consumed,
                        cam_slice *data) {
     *consumed = 0;
@@ -312,7 +330,27 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
     if (decoder->state == FAILED) {
         return decoder->error;
     }
+    bool steps = (decoder->options & CAM_CHUNKED_STEPS) != 0;
+    bool lenient = decoder->options > CAM_CHUNKED_STEPS;
     for (size_t i = 0; i < len && decoder->state != DONE;) {
+        if (decoder->state == SIZE_START) {
+            size_t line = take_plain_size(decoder, buf + i, len - i);
+            if (line > 0) {
+                *consumed = i += line;
+                if (steps) {
+                    return CAM_CHUNKED_SIZE;
+                }
+                continue;
+            }
+        } else if (decoder->state == DATA_CR && len - i >= 2 && buf[i] == '\r' &&
+                   buf[i + 1] == '\n') {
+            decoder->state = SIZE_START;
+            *consumed = i += 2;
+            if (steps) {
+                return CAM_CHUNKED_END;
+            }
+            continue;
+        }
         if (decoder->state == DATA) {
             size_t run = len - i;
             if (run > decoder->remaining) {
@@ -328,7 +366,7 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
         }
         size_t used = 1;
         enum state from = (enum state)decoder->state;
-        int next = decoder->options ? optional_step(decoder, buf[i], &used) : step(decoder, buf[i]);
+        int next = lenient ? optional_step(decoder, buf[i], &used) : step(decoder, buf[i]);
         if (next >= 0 && in_extension(next)) {
             if (decoder->extension_room == 0) {
                 next = CAM_H1_E_CHUNK_EXTENSION_LENGTH;
@@ -344,7 +382,7 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
         }
         decoder->state = (uint8_t)next;
         *consumed = i += used;
-        if (decoder->options & CAM_CHUNKED_STEPS && boundary(from) != CAM_CHUNKED_MORE) {
+        if (steps && boundary(from) != CAM_CHUNKED_MORE) {
             return boundary(from);
         }
     }

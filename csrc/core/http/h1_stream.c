@@ -64,7 +64,10 @@ static int fail(cam_h1_stream *stream, int error) {
 /* Keeps bytes of a line whose end is not there. 0 or CAM_H1_STREAM_NO_MEMORY. */
 static int keep(cam_h1_stream *stream, const char *buf, size_t len) {
     stream->split = true;
-    if (len > stream->kept_capacity - stream->kept_len) {
+    if (len == 0) {
+        return 0;
+    }
+    if (stream->kept == NULL || len > stream->kept_capacity - stream->kept_len) {
         /* Within twice what the limits let a line have. */
         size_t capacity = 2 * (stream->kept_len + len);
         capacity = capacity < 128 ? 128 : capacity;
@@ -75,10 +78,8 @@ static int keep(cam_h1_stream *stream, const char *buf, size_t len) {
         stream->kept = kept;
         stream->kept_capacity = capacity;
     }
-    if (len > 0) {
-        memcpy(stream->kept + stream->kept_len, buf, len);
-        stream->kept_len += len;
-    }
+    memcpy(stream->kept + stream->kept_len, buf, len);
+    stream->kept_len += len;
     return 0;
 }
 
@@ -172,7 +173,8 @@ static int take_line(cam_h1_stream *stream, const char *buf, size_t len, size_t 
         *used = len;
         return result;
     }
-    *line = stream->split ? (cam_slice){stream->kept, stream->kept_len} : (cam_slice){buf, at};
+    bool kept = stream->kept != NULL && stream->kept_len > 0;
+    *line = kept ? (cam_slice){stream->kept, stream->kept_len} : (cam_slice){buf, at};
     *used = next;
     stream->head_bytes += line->len + 2;
     stream->carriage_return = false;
@@ -251,6 +253,10 @@ static int start_line(cam_h1_stream *stream, const char *buf, size_t len, size_t
         /* What was wrong before counts, so that it does so however the line was split. */
         int piece = tell_piece(stream, (cam_slice){stream->kept, stream->kept_len}, event);
         return result < 0 && piece >= 0 ? result : piece;
+    }
+    if (!stream->response && stream->told == 0 && cam__h1_whole_request(stream, line, event)) {
+        stream->state = FIELDS;
+        return CAM_H1_EVENT_TARGET;
     }
     int piece = tell_piece(stream, line, event);
     if (piece < 0) {
@@ -383,7 +389,7 @@ static int fields(cam_h1_stream *stream, const char *buf, size_t len, size_t *us
     *used = 0;
     for (;;) {
         cam_slice line;
-        size_t taken;
+        size_t taken = 0;
         int result = take_line(stream, buf + *used, len - *used, &taken, &line);
         *used += taken;
         if (result <= 0) {
@@ -503,6 +509,27 @@ static int next(cam_h1_stream *stream, const char *buf, size_t len, size_t *used
     default: /* FAILED */
         return stream->error;
     }
+}
+
+bool cam_h1_stream_at_block(const cam_h1_stream *stream) {
+    return stream->state == FIELDS && stream->headers == 0 && stream->kept_len == 0 &&
+           !stream->carriage_return;
+}
+
+cam_h1_told_block cam_h1_stream_told_block(const cam_h1_stream *stream, size_t len) {
+    return (cam_h1_told_block){.fields = stream->fields, .len = len};
+}
+
+int cam_h1_stream_pass_block(cam_h1_stream *stream, const cam_h1_told_block *block) {
+    /* Another start line may be before it than was then. */
+    if (stream->head_bytes + block->len > stream->limits.max_head_bytes) {
+        return fail(stream, CAM_H1_E_HEAD_LENGTH);
+    }
+    stream->split = false; /* if nothing came for it in an earlier call */
+    stream->fields = block->fields;
+    stream->head_bytes += block->len;
+    int result = end_head(stream);
+    return result < 0 ? fail(stream, result) : result;
 }
 
 int cam_h1_stream_next(cam_h1_stream *stream, const char *buf, size_t len, size_t *consumed,

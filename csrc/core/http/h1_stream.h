@@ -147,4 +147,24 @@ int cam_h1_stream_next(cam_h1_stream *stream, const char *buf, size_t len, size_
  * cannot go on. To be asked after CAM_H1_EVENT_MORE. */
 bool cam_h1_stream_in_field(const cam_h1_stream *stream);
 
+/*
+ * A header block that was told before. Clients send the same one again and again: a caller that
+ * keeps its bytes, from the end of the start line to the end of the head, may compare them instead
+ * of having them parsed. To be used only under the limits and leniencies it was made under.
+ */
+typedef struct cam_h1_told_block {
+    cam_h1_fields fields;
+    size_t len; /* bytes */
+} cam_h1_told_block;
+
+/* Whether the next byte is the first of a header block. */
+bool cam_h1_stream_at_block(const cam_h1_stream *stream);
+
+/* After CAM_H1_EVENT_HEAD: what to remember of a block of so many bytes. */
+cam_h1_told_block cam_h1_stream_told_block(const cam_h1_stream *stream, size_t len);
+
+/* At a block whose bytes are those remembered: goes behind it, as if its fields had been told.
+ * CAM_H1_EVENT_HEAD, or an error. */
+int cam_h1_stream_pass_block(cam_h1_stream *stream, const cam_h1_told_block *block);
+
 #endif

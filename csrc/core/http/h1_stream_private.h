@@ -21,6 +21,10 @@ int cam__h1_begin_request(cam_h1_stream *stream, const char *line, size_t len, c
 /* Reads a complete request line. 0 or an error. */
 int cam__h1_end_request(cam_h1_stream *stream, const char *line, size_t len);
 
+/* Does both, and gives the target as a piece, for a line that came whole and has nothing wrong;
+ * false leaves the rest to the other two. */
+bool cam__h1_whole_request(cam_h1_stream *stream, cam_slice line, cam_h1_event *event);
+
 /* The same two for a status line; *reason as *target. */
 int cam__h1_begin_response(cam_h1_stream *stream, const char *line, size_t len, cam_slice *reason);
 int cam__h1_end_response(cam_h1_stream *stream, const char *line, size_t len);

@@ -69,6 +69,23 @@ int cam__h1_end_request(cam_h1_stream *stream, const char *line, size_t len) {
     return error;
 }
 
+bool cam__h1_whole_request(cam_h1_stream *stream, cam_slice line, cam_h1_event *event) {
+    cam_h1_request request;
+    if (cam__h1_read_request_line(&request, line.ptr, line.len) < 0) {
+        return false;
+    }
+    cam_h1_method method = cam_h1_method_find(request.method.ptr, request.method.len);
+    if (method == CAM_H1_METHOD_UNKNOWN) {
+        return false;
+    }
+    stream->method = method;
+    stream->major_version = (uint8_t)(line.ptr[line.len - 3] - '0');
+    stream->minor_version = (uint8_t)(line.ptr[line.len - 1] - '0');
+    stream->told = request.target.len;
+    event->text = request.target;
+    return true;
+}
+
 /* RFC 9112 section 6.3, as far as it is about requests: a cam__h1_framing or an error. */
 static int frame_request(const cam_h1_stream *stream, bool persistent) {
     uint32_t seen = stream->fields.seen;

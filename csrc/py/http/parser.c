@@ -24,10 +24,26 @@ typedef struct ParserObject {
     PyObject *callbacks[CAM_HTTP_CALLBACK_COUNT]; /* NULL where the protocol has none */
     PyObject *name;                               /* the header held back, or NULL */
     PyObject *value;                              /* with it */
-    int failed;       /* which callback raised, CAM_HTTP_ON_*; -1 for none */
-    bool feeding;     /* inside feed_data() */
-    bool initialized; /* __init__() has been called */
+    /* A header block that came whole, and what was made of it. Only bytes, so that no cycle goes
+     * through it. */
+    PyObject *block;         /* bytes, or NULL */
+    PyObject *block_headers; /* tuple of names and values by turns; with it */
+    cam_h1_told_block told;
+    PyObject *recording; /* list or NULL: the headers of the block being told */
+    uint8_t misses;      /* how often in a row it was of no use */
+    int failed;          /* which callback raised, CAM_HTTP_ON_*; -1 for none */
+    bool feeding;        /* inside feed_data() */
+    bool initialized;    /* __init__() has been called */
 } ParserObject;
+
+/* Bytes of a header block that is remembered, and blocks in a row that were not the one before
+ * after which remembering is given up: this client sends no block twice. */
+enum { BLOCK_LIMIT = 4096, MISS_LIMIT = 4 };
+
+static void forget_block(ParserObject *parser) {
+    Py_CLEAR(parser->block);
+    Py_CLEAR(parser->block_headers);
+}
 
 static int parser_traverse(PyObject *self, visitproc visit, void *arg) {
     ParserObject *parser = (ParserObject *)self;
@@ -53,6 +69,8 @@ static void parser_dealloc(PyObject *self) {
     (void)parser_clear(self);
     Py_CLEAR(parser->name);
     Py_CLEAR(parser->value);
+    forget_block(parser);
+    Py_CLEAR(parser->recording);
     cam_h1_stream_fini(&parser->stream);
     type->tp_free(self);
     Py_DECREF(type);
@@ -138,6 +156,9 @@ static int parser_init(ParserObject *parser, PyObject *args, PyObject *kwargs, b
     cam_h1_stream_init(&parser->stream, response, &limits);
     Py_CLEAR(parser->name);
     Py_CLEAR(parser->value);
+    forget_block(parser);
+    Py_CLEAR(parser->recording);
+    parser->misses = 0;
     parser->failed = -1;
     parser->initialized = true;
     return 0;
@@ -254,6 +275,41 @@ static PyObject *header_name(cam_state *state, const cam_h1_event *event) {
     return PyBytes_FromStringAndSize(event->name.ptr, (Py_ssize_t)event->name.len);
 }
 
+/* Sets the exception for an error of the core. */
+static void set_error(ParserObject *parser, int error) {
+    cam_http_constants *http = &parser->state->http;
+    if (error == CAM_H1_STREAM_NO_MEMORY) {
+        PyErr_NoMemory();
+        return;
+    }
+    PyObject *type = http->error;
+    const char *prefix = "";
+    switch (error) {
+    case CAM_H1_E_METHOD:
+    case CAM_H1_E_METHOD_UNKNOWN:
+        type = http->invalid_method_error;
+        break;
+    case CAM_H1_E_REQUEST_LINE:
+    case CAM_H1_E_TARGET:
+    case CAM_H1_E_TARGET_LENGTH:
+        type = http->invalid_url_error;
+        break;
+    case CAM_H1_E_STATUS:
+        type = http->invalid_status_error;
+        break;
+    /* What users of httptools look for in its messages. */
+    case CAM_H1_E_STATUS_LINE:
+        prefix = "Expected HTTP/: ";
+        break;
+    case CAM_H1_E_FIELD_FOLDED:
+        prefix = "Unexpected whitespace after header value: ";
+        break;
+    default:
+        break;
+    }
+    PyErr_Format(type, "%s%s", prefix, cam_h1_error_text(error));
+}
+
 /* Makes the event's objects before the callback for the header before it, which may change what a
  * slice points into. */
 static int hold_header(ParserObject *parser, const cam_h1_event *event) {
@@ -269,7 +325,68 @@ static int hold_header(ParserObject *parser, const cam_h1_event *event) {
     }
     parser->name = name;
     parser->value = value;
+    if (parser->recording != NULL && (PyList_Append(parser->recording, name) < 0 ||
+                                      PyList_Append(parser->recording, value) < 0)) {
+        return -1;
+    }
     return 0;
+}
+
+/* Begins to remember a block, unless that has been of no use. */
+static int begin_recording(ParserObject *parser) {
+    forget_block(parser);
+    if (parser->misses >= MISS_LIMIT) {
+        return 0;
+    }
+    parser->misses++;
+    Py_XSETREF(parser->recording, PyList_New(0));
+    return parser->recording ? 0 : -1;
+}
+
+/* Remembers the block that has been told. */
+static int end_recording(ParserObject *parser, const char *block, size_t len) {
+    PyObject *recording = parser->recording;
+    parser->recording = NULL;
+    int result = 0;
+    if (len <= BLOCK_LIMIT) {
+        parser->told = cam_h1_stream_told_block(&parser->stream, len);
+        parser->block = PyBytes_FromStringAndSize(block, (Py_ssize_t)len);
+        parser->block_headers = PyList_AsTuple(recording);
+        if (parser->block == NULL || parser->block_headers == NULL) {
+            forget_block(parser);
+            result = -1;
+        }
+    }
+    Py_DECREF(recording);
+    return result;
+}
+
+static bool is_told_block(const ParserObject *parser, const char *data, size_t len) {
+    return parser->block != NULL && len >= parser->told.len &&
+           memcmp(data, PyBytes_AS_STRING(parser->block), parser->told.len) == 0;
+}
+
+/* The calls for a block that is the one remembered: its headers and the end of the head. */
+static int tell_block(ParserObject *parser, size_t *len) {
+    cam_h1_told_block told = parser->told;
+    PyObject *headers = Py_NewRef(parser->block_headers);
+    parser->misses = 0;
+    *len = told.len;
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(headers); i += 2) {
+        PyObject *args[3] = {NULL, PyTuple_GET_ITEM(headers, i), PyTuple_GET_ITEM(headers, i + 1)};
+        result = call(parser, CAM_HTTP_ON_HEADER, args + 1, 2);
+    }
+    Py_DECREF(headers);
+    if (result < 0) {
+        return -1;
+    }
+    int kind = cam_h1_stream_pass_block(&parser->stream, &told);
+    if (kind < 0) {
+        set_error(parser, kind);
+        return -1;
+    }
+    return call_bare(parser, CAM_HTTP_ON_HEADERS_COMPLETE);
 }
 
 static int lengthen_header(ParserObject *parser, cam_slice text) {
@@ -316,45 +433,12 @@ static int tell(ParserObject *parser, int kind, const cam_h1_event *event) {
     }
 }
 
-/* Sets the exception for an error of the core. */
-static void set_error(ParserObject *parser, int error) {
-    cam_http_constants *http = &parser->state->http;
-    if (error == CAM_H1_STREAM_NO_MEMORY) {
-        PyErr_NoMemory();
-        return;
-    }
-    PyObject *type = http->error;
-    const char *prefix = "";
-    switch (error) {
-    case CAM_H1_E_METHOD:
-    case CAM_H1_E_METHOD_UNKNOWN:
-        type = http->invalid_method_error;
-        break;
-    case CAM_H1_E_REQUEST_LINE:
-    case CAM_H1_E_TARGET:
-    case CAM_H1_E_TARGET_LENGTH:
-        type = http->invalid_url_error;
-        break;
-    case CAM_H1_E_STATUS:
-        type = http->invalid_status_error;
-        break;
-    /* What users of httptools look for in its messages. */
-    case CAM_H1_E_STATUS_LINE:
-        prefix = "Expected HTTP/: ";
-        break;
-    case CAM_H1_E_FIELD_FOLDED:
-        prefix = "Unexpected whitespace after header value: ";
-        break;
-    default:
-        break;
-    }
-    PyErr_Format(type, "%s%s", prefix, cam_h1_error_text(error));
-}
-
 /* Parses a buffer. 0, or -1 with an exception. The bytes may change under it, by a callback, but
  * neither move nor go. */
 static int feed(ParserObject *parser, const char *buf, size_t len) {
     size_t at = 0;
+    size_t block = 0;            /* where the one being remembered begins */
+    Py_CLEAR(parser->recording); /* of one that does not come whole */
     for (;;) {
         cam_h1_event event;
         size_t consumed;
@@ -378,7 +462,39 @@ static int feed(ParserObject *parser, const char *buf, size_t len) {
         if (tell(parser, kind, &event) < 0) {
             return -1;
         }
+        if (kind == CAM_H1_EVENT_TARGET || kind == CAM_H1_EVENT_REASON) {
+            if (!cam_h1_stream_at_block(&parser->stream)) {
+                continue; /* only a piece */
+            }
+            if (is_told_block(parser, buf + at, len - at)) {
+                size_t passed;
+                if (tell_block(parser, &passed) < 0) {
+                    return -1;
+                }
+                at += passed;
+            } else {
+                block = at;
+                if (begin_recording(parser) < 0) {
+                    return -1;
+                }
+            }
+        } else if (kind == CAM_H1_EVENT_HEAD && parser->recording != NULL &&
+                   end_recording(parser, buf + block, at - block) < 0) {
+            return -1;
+        }
     }
+}
+
+/* The same, unless a callback has raised. */
+static int feed_guarded(ParserObject *parser, const char *buf, size_t len) {
+    if (parser->failed >= 0) {
+        set_callback_error(parser, NULL);
+        return -1;
+    }
+    parser->feeding = true;
+    int status = feed(parser, buf, len);
+    parser->feeding = false;
+    return status;
 }
 
 PyDoc_STRVAR(
@@ -401,18 +517,15 @@ static PyObject *parser_feed_data(PyObject *self, PyObject *data) {
         PyErr_SetString(PyExc_RuntimeError, "feed_data() was called by a callback of itself");
         return NULL;
     }
+    if (PyBytes_CheckExact(data)) { /* the caller has a reference, and nobody changes it */
+        int status = feed_guarded(parser, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
+        return status < 0 ? NULL : Py_NewRef(Py_None);
+    }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    int status = -1;
-    if (parser->failed >= 0) {
-        set_callback_error(parser, NULL);
-    } else {
-        parser->feeding = true;
-        status = feed(parser, view.buf, (size_t)view.len);
-        parser->feeding = false;
-    }
+    int status = feed_guarded(parser, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -466,6 +579,8 @@ static PyObject *parser_set_dangerous_leniencies(PyObject *self, PyObject *args,
                                      &values[9], &values[10])) {
         return NULL;
     }
+    forget_block(parser); /* it may mean something else now */
+    Py_CLEAR(parser->recording);
     for (int i = 0; i < LENIENCY_COUNT; i++) {
         if (values[i] == NULL || values[i] == Py_None) {
             continue;

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""HTTP parsers beside each other: camshaft.http and httptools."""
