@@ -220,7 +220,36 @@ static void test_in_place(void) {
     CHECK(result == CAM_CHUNKED_MORE && used == 0 && data.len == 0, "%d", result);
 }
 
+/* A leniency leaves the grammar's other rules as they are. */
+static void test_one_leniency(void) {
+    static const struct {
+        const char *text;
+        int result;
+    } cases[] = {
+        {"5\rX", CAM_H1_E_CHUNK_LINE},
+        {"1\r\nx\rX", CAM_H1_E_CHUNK_DATA},
+        {"5 \r\n", CAM_H1_E_CHUNK_EXTENSION},
+        {"1\nx\n0\n\r\n", CAM_CHUNKED_DONE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cam_chunked decoder;
+        cam_chunked_init(&decoder, NULL);
+        decoder.options = CAM_CHUNKED_LENIENT_CR;
+        size_t used = 0;
+        size_t part;
+        cam_slice data;
+        int result;
+        do {
+            result = cam_chunked_decode(&decoder, cases[i].text + used,
+                                        strlen(cases[i].text) - used, &part, &data);
+            used += part;
+        } while (result == CAM_CHUNKED_DATA);
+        CHECK(result == cases[i].result, "%d for %d: %s", result, cases[i].result, cases[i].text);
+    }
+}
+
 int main(void) {
+    test_one_leniency();
     test_pipelined();
     test_limits();
     test_tiny_chunks();

@@ -57,7 +57,7 @@ static number read_port(const char *text, size_t len, uint32_t *port) {
     }
     for (size_t i = 0; i < len; i++) {
         /* What can stand in a number beside digits: a sign, white space, '_' between digits. */
-        if (text[i] <= ' ' || text[i] == '+' || text[i] == '-' || text[i] == '_' ||
+        if ((uint8_t)text[i] <= ' ' || text[i] == '+' || text[i] == '-' || text[i] == '_' ||
             (uint8_t)text[i] >= 0x80) {
             return UNSURE;
         }
