@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "asgi/disconnect.h"
+#include "asgi/host.h"
 #include "asgi/response.h"
 
 #include <unistd.h>
