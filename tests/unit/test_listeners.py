@@ -12,7 +12,7 @@ import pytest
 
 import camshaft
 from camshaft.config import Config
-from camshaft.server.listeners import ListenError, Listening, open_listeners
+from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
 
 
 async def app(*_: Any) -> None:
@@ -323,3 +323,16 @@ def test_descriptors_of_every_family(tmp_path: Path) -> None:
             (sock,), where = opened(fd=inherited.fileno())
             assert sock.family == family
             assert where == f"socket {inherited.getsockname()}"
+
+
+def test_descriptor_that_gets_its_address_by_listening(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.error")
+    with socket.socket() as given:
+        config = Config(None, fd=given.fileno(), log_config=None)
+        (listening,) = camshaft.run(open_listeners(config))
+        given.listen()
+        log_started(listening)
+        expected = f"Camshaft running on socket {given.getsockname()} (Press CTRL+C to quit)"
+        for sock in listening.sockets:
+            sock.close()
+    assert caplog.messages == [expected]

@@ -295,10 +295,13 @@ def _look_up(bind: Bind, config: Config) -> list[Any]:
 
 def log_started(listening: Listening) -> None:
     """Log where the server is reached."""
-    where = listening.where
+    where, arguments = listening.where, listening.arguments
+    if where == "socket %s":
+        # Listening has given it an address, if it came without one.
+        arguments = (listening.sockets[0].getsockname(),)
     ending = " (Press CTRL+C to quit)"
     logger.info(
         f"Camshaft running on {where}{ending}",
-        *listening.arguments,
+        *arguments,
         extra={"color_message": f"Camshaft running on {paint(where, bold=True)}{ending}"},
     )
