@@ -370,6 +370,28 @@ def test_handshake_again_after_a_refusal(start: Serve) -> None:
         ws.finish()
 
 
+def test_limit_concurrency(start: Serve) -> None:
+    """Holds for handshakes as for requests, and an open WebSocket counts."""
+    served = start(hello, concurrency=2)
+    with open_websocket(served) as ws:
+        refused = served.ask(handshake())
+        assert (refused.status, refused.body) == (503, b"Service Unavailable")
+        ws.finish()
+    assert served.log.messages[-2:] == ["Exceeded concurrency limit.", "connection closed"]
+    served.until(lambda: not served.http.tasks and not served.http.connections)
+    with open_websocket(served) as ws:
+        ws.finish()
+
+
+def test_accepted_handshake_is_counted(start: Serve) -> None:
+    served = start(hello, metrics=True)
+    with open_websocket(served) as ws:
+        ws.finish()
+    assert served.http.requests == 1
+    metrics = served.call(served.http.metrics)
+    assert metrics is not None and metrics["answers"] == {101: 1}
+
+
 # ---- other answers of the application ----
 
 

@@ -3,6 +3,7 @@
 #include "asgi/websocket.h"
 
 #include "compat.h"
+#include "asgi/admission.h"
 #include "asgi/cycle.h"
 #include "asgi/response.h"
 #include "asgi/scope.h"
@@ -74,12 +75,41 @@ static int read_headers(const cam_asgi_constants *c, PyObject *scope, cam_ws_han
     return 0;
 }
 
+/* The cycle of an answer that the application has no part in, now the connection's: a new
+ * reference, or NULL with an exception. */
+static CycleObject *begin_answer(HttpProtocolObject *connection) {
+    CycleObject *answer = CamCycle_NewAnswer(connection);
+    if (answer != NULL) {
+        Py_XSETREF(connection->cycle, (CycleObject *)Py_NewRef(answer));
+    }
+    return answer;
+}
+
+/* The answer is written, or cannot be. Steals `answer`; returns `result`. */
+static int end_answer(HttpProtocolObject *connection, CycleObject *answer, int result) {
+    if (connection->cycle == answer) {
+        PyObject *error = PyErr_GetRaisedException();
+        CamHttpProtocol_DropCycle(connection);
+        if (error != NULL) {
+            PyErr_SetRaisedException(error);
+        }
+    }
+    Py_DECREF(answer);
+    return result;
+}
+
+/* Too many requests are being served: what a request would get. */
+static int decline(HttpProtocolObject *connection) {
+    CycleObject *answer = begin_answer(connection);
+    return answer ? end_answer(connection, answer, CamAdmission_Decline(answer)) : -1;
+}
+
 /* Answers a handshake that is none, as uvicorn does, and closes: `fields` are more header lines,
  * each a name and a value. */
 static int refuse(HttpProtocolObject *connection, int status, const char *reason,
                   PyObject *fields) {
     const cam_asgi_constants *c = &connection->state->asgi;
-    CycleObject *answer = CamCycle_NewAnswer(connection);
+    CycleObject *answer = begin_answer(connection);
     PyObject *start = fields && answer
                           ? Py_BuildValue("{s:O,s:i,s:O}", "type", c->str_response_start, "status",
                                           status, "headers", fields)
@@ -90,25 +120,16 @@ static int refuse(HttpProtocolObject *connection, int status, const char *reason
                          : NULL;
     int result = -1;
     if (body != NULL) {
-        connection->cycle = (CycleObject *)Py_NewRef(answer);
         result = CamCycle_Send((RunObject *)answer, start);
         if (result == 0) {
             result = CamCycle_Send((RunObject *)answer, body);
-        }
-        if (connection->cycle == answer) {
-            PyObject *error = PyErr_GetRaisedException();
-            CamHttpProtocol_DropCycle(connection);
-            if (error != NULL) {
-                PyErr_SetRaisedException(error);
-            }
         }
     }
     Py_XDECREF(body);
     Py_XDECREF(text);
     Py_XDECREF(start);
     Py_XDECREF(fields);
-    Py_XDECREF(answer);
-    return result;
+    return answer ? end_answer(connection, answer, result) : -1;
 }
 
 /* The same for what the core says of a handshake. */
@@ -224,6 +245,8 @@ int CamWebSocket_Begin(HttpProtocolObject *connection, const cam_h1_request *req
                         Py_BuildValue("((yy))", "content-type", "text/plain; charset=utf-8"));
     } else if (error < 0) {
         result = refuse_handshake(connection, error);
+    } else if (CamAdmission_IsFull(connection->server)) {
+        result = decline(connection);
     } else {
         result = convert_scope(c, scope, subprotocols);
         if (result == 0) {
@@ -345,6 +368,10 @@ static int write_accept(WebSocketObject *self, PyObject *headers, PyObject *subp
         if (result == 0) {
             /* From here on it counts as open: to write may run user code. */
             self->phase = CAM_WEBSOCKET_OPEN;
+            self->server->request_count++;
+            if (self->server->metrics != NULL) {
+                CamMetrics_Answered(self->server->metrics, 101, 0);
+            }
             cam_ws_decoder_init(&self->decoder,
                                 self->server->options.ws_max_size == SIZE_MAX
                                     ? UINT64_MAX
