@@ -541,6 +541,7 @@ class HttpServerOptions(TypedDict, total=False):
     ws_max_queue: int | None
     ws_ping_interval: float | None
     ws_ping_timeout: float | None
+    ws_close_timeout: float | None
     ws_per_message_deflate: bool
 
 # csrc/py/asgi/metrics.c

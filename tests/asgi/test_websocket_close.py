@@ -285,6 +285,20 @@ def test_close_frame_comes_behind_what_was_sent(start: Serve) -> None:
         assert ws.at_end()
 
 
+def test_peer_that_does_not_answer_a_close_frame(start: Serve) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        await send({"type": "websocket.close", "code": 4000})
+
+    served = start(app, ws_close_timeout=0.05)
+    with open_websocket(served) as ws:
+        assert ws.read_close() == (4000, "")
+        # Pongs and messages are no answer.
+        ws.send(frame(10), text("x"))
+        assert ws.at_end()
+    served.until(lambda: ended(served))
+
+
 # ---- by the application's end ----
 
 

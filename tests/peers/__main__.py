@@ -2,7 +2,7 @@
 """Run other projects' suites on our loop and compare: ``python -m tests.peers [SUITE...]``.
 
 Arguments name suites or groups of them; without any, those that CI runs (cpython, uvloop,
-httptools, uvicorn-protocols). A test fails when its outcome on our loop is neither what asyncio's
+httptools and uvicorn's). A test fails when its outcome on our loop is neither what asyncio's
 loop comes to in the same run (in suites that are not about loops, or about uvloop's: passed) nor
 what expected/ allows with a reason. A difference is looked at twice, alone, as some of these tests
 depend on the machine's load. Exit status 1 for differences, 2 when something needed is missing.
@@ -22,9 +22,13 @@ from tests.peers.suites import SUITES, Suite, run_suite
 
 GROUPS = {
     "cpython": cpython.names() if cpython.exists() else [],
-    "ci": ["cpython", "uvloop", "httptools", "uvicorn-protocols", "uvicorn"],
+    "ci": [
+        *("cpython", "uvloop", "httptools"),
+        *("uvicorn-protocols", "uvicorn", "uvicorn-websocket"),
+    ],
     "long": [
-        *("cpython", "uvloop", "httptools", "uvicorn-protocols", "uvicorn"),
+        *("cpython", "uvloop", "httptools"),
+        *("uvicorn-protocols", "uvicorn", "uvicorn-websocket"),
         *("asyncpg", "aiosqlite", "anyio"),
     ],
 }

@@ -77,6 +77,15 @@ SUITES |= {
             # Where a server does not start, its tests wait for ever.
             limit=20.0,
         ),
+        Suite(
+            "uvicorn-websocket",
+            "uvicorn-websocket",
+            compared=False,
+            distribution="uvicorn",
+            # Once, of the variants for each pair of uvicorn's classes, which all are ours here.
+            pytest=("-k", "h11 and not wsproto-", "tests/protocols/test_websocket.py"),
+            limit=20.0,
+        ),
     )
 }
 
@@ -93,7 +102,7 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
         for file in ("pyproject.toml", "pytest.ini", "LICENSE.md", "README.md"):
             if suite.pytest is not None and (source / file).exists():
                 (directory / file).symlink_to(source / file)
-    if suite.name == "uvicorn":
+    if suite.name in ("uvicorn", "uvicorn-websocket"):
         stage.uvicorn(directory)
     if suite.name in DISGUISED:
         stage.disguise(directory, loop)

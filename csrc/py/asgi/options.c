@@ -50,6 +50,7 @@ static const option table[] = {
     {"ws_max_queue", OPTION_COUNT, FIELD(ws_max_queue), 32},
     {"ws_ping_interval", OPTION_SECONDS, FIELD(ws_ping_interval), 20},
     {"ws_ping_timeout", OPTION_SECONDS, FIELD(ws_ping_timeout), 20},
+    {"ws_close_timeout", OPTION_SECONDS, FIELD(ws_close_timeout), 10},
     {"ws_per_message_deflate", OPTION_FLAG, FIELD(ws_per_message_deflate), 1},
 };
 

@@ -38,6 +38,7 @@ typedef struct cam_server_options {
     size_t ws_max_queue;         /* messages that wait to be received */
     int64_t ws_ping_interval;    /* from one ping to the next; 0 is never */
     int64_t ws_ping_timeout;     /* that a pong may take */
+    int64_t ws_close_timeout;    /* that the answer to a close frame may take */
 
     cam_h1_limits head;     /* request_line, header_line, header_count, head_bytes */
     size_t body_bytes;      /* of a body */

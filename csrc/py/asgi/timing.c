@@ -33,7 +33,8 @@ int64_t CamTiming_Shortest(const cam_server_options *options) {
     int64_t ping = options->ws_ping_interval > 0
                        ? least(options->ws_ping_interval, options->ws_ping_timeout)
                        : CAM_FOREVER;
-    return least(least(least(options->keep_alive, options->head_timeout), ping),
+    int64_t websocket = least(ping, options->ws_close_timeout);
+    return least(least(least(options->keep_alive, options->head_timeout), websocket),
                  least(options->body_timeout, options->write_timeout));
 }
 

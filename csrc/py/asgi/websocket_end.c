@@ -6,10 +6,7 @@
 #include "asgi/cycle.h"
 #include "asgi/timing.h"
 
-/* Nanoseconds: how long the peer may take to answer our close frame. */
-static const int64_t CLOSE_TIMEOUT = 10000000000;
-
-/* The same: how long the application may take to take what it was sent before the peer's end. */
+/* Nanoseconds: how long the application may take to take what it was sent before the peer's end. */
 static const int64_t ANSWER_TIMEOUT = 1000000000;
 
 /* ---- the state at the end ---- */
@@ -92,7 +89,7 @@ static int set_deadline(WebSocketObject *self, int64_t when) {
 }
 
 static int wait_for_close(WebSocketObject *self) {
-    return set_deadline(self, CamServer_Now() + CLOSE_TIMEOUT);
+    return set_deadline(self, CamServer_Now() + self->server->options.ws_close_timeout);
 }
 
 /* ---- close frames ---- */
