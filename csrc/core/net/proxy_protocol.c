@@ -79,12 +79,12 @@ static int read_line(cam_proxy *proxy, const char *text, size_t len) {
 
 /* One more byte of a line. */
 static int feed_line(cam_proxy *proxy, char byte) {
-    bool after_cr = proxy->used > 0 && proxy->head[proxy->used - 1] == '\r';
+    size_t at = proxy->used;
     proxy->head[proxy->used++] = byte;
-    if (proxy->used <= PREFIX) {
-        return byte == prefix[proxy->used - 1] ? CAM_PROXY_MORE : CAM_PROXY_E_MISSING;
+    if (at < PREFIX) {
+        return byte == prefix[at] ? CAM_PROXY_MORE : CAM_PROXY_E_MISSING;
     }
-    if (after_cr) {
+    if (proxy->head[at - 1] == '\r') {
         return byte == '\n' ? read_line(proxy, proxy->head, proxy->used - 2) : CAM_PROXY_E_LINE;
     }
     /* A CR has to be followed by its LF within the bound. */
