@@ -260,6 +260,7 @@ static void test_wrong_requests(void) {
     REFUSED("GET@ / HTTP/1.1\r\n", METHOD);
     REFUSED("@", METHOD);
     REFUSED(" GET / HTTP/1.1\r\n", METHOD);
+    REFUSED("\x01", CONTROL);
     REFUSED("GET\x01", CONTROL);
     REFUSED("GEX\x01", METHOD_UNKNOWN);
     REFUSED("GET\r\n", REQUEST_LINE);
@@ -331,6 +332,7 @@ static void test_responses(void) {
     REFUSED_RESPONSE("HTTP/1.1 2x0 X\r\n", STATUS);
     REFUSED_RESPONSE("HTTP/1.1 099 X\r\n", STATUS);
     REFUSED_RESPONSE("HTTP/1.1 200\tX\r\n", STATUS);
+    REFUSED_RESPONSE("\x01", CONTROL);
     REFUSED_RESPONSE("HTTP/1.1 200 O\x01K\r\n", CONTROL);
     REFUSED_RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
                      CONTENT_LENGTH_REPEATED);

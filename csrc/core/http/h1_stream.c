@@ -251,7 +251,8 @@ static int start_line(cam_h1_stream *stream, const char *buf, size_t len, size_t
     }
     if (result <= 0) {
         /* What was wrong before counts, so that it does so however the line was split. */
-        int piece = tell_piece(stream, (cam_slice){stream->kept, stream->kept_len}, event);
+        const char *kept = stream->kept != NULL ? stream->kept : ""; /* the first byte was wrong */
+        int piece = tell_piece(stream, (cam_slice){kept, stream->kept_len}, event);
         return result < 0 && piece >= 0 ? result : piece;
     }
     if (!stream->response && stream->told == 0 && cam__h1_whole_request(stream, line, event)) {
