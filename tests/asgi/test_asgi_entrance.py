@@ -446,6 +446,37 @@ def test_tls_below(enter: Any, context: ssl.SSLContext) -> None:
     assert isinstance(served.loop_errors.pop()["exception"], TypeError)
 
 
+@pytest.mark.parametrize("header", [HEADERS[1][0], HEADERS[-1][0]])
+def test_socket_behind_a_proxy(header: bytes) -> None:
+    """The socket object is what the descriptor is, whatever the proxy has told."""
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        made: asyncio.Future[Any] = loop.create_future()
+
+        class Noting(asyncio.Protocol):
+            def connection_made(self, transport: Any) -> None:
+                made.set_result(transport)
+
+        entrance = _core.Entrance(loop, Noting, proxies=TrustedHosts("127.0.0.1"))
+        server = await loop.create_server(entrance, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(header)
+        transport = await made
+        sock = transport.get_extra_info("socket")
+        assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
+        assert sock.getsockname() == address
+        assert transport.get_extra_info("sockname") != address
+        transport.abort()
+        writer.close()
+        entrance.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=LOOPS["camshaft"]) as runner:
+        runner.run(asyncio.wait_for(main(), LIMIT))
+
+
 def test_any_protocol(context: ssl.SSLContext) -> None:
     """The factory may be anybody's, and may fail."""
 

@@ -64,6 +64,7 @@ int cam_stream_ask_socket(StreamObject *stream, PyObject *socket) {
 }
 
 int cam_stream_forget_addresses(StreamObject *stream) {
+    stream->told_ends = true;
     PyObject *const keys[] = {stream->state->str_sockname, stream->state->str_peername};
     for (size_t i = 0; i < 2 && stream->extra != NULL; i++) {
         int known = PyDict_Contains(stream->extra, keys[i]);
@@ -80,7 +81,8 @@ PyObject *cam_stream_socket(StreamObject *stream) {
     if (stream->socket != NULL || stream->io.fd < 0) {
         return stream->socket;
     }
-    int family = stream->near_end.length ? stream->near_end.any.sa_family : -1;
+    bool known = stream->near_end.length && !stream->told_ends;
+    int family = known ? stream->near_end.any.sa_family : -1;
     PyObject *keywords = Py_BuildValue("{Oi}", stream->state->str_fileno, stream->io.fd);
     PyObject *args = Py_BuildValue("(ii)", family, family == -1 ? -1 : SOCK_STREAM);
     PyObject *socket = NULL;
@@ -114,12 +116,12 @@ static PyObject *lazy_extra(StreamObject *stream, PyObject *name) {
     return NULL;
 }
 
-/* New reference; NULL with an exception, or without when there is no such key. */
 PyObject *cam_stream_peek(StreamObject *stream, PyObject *name) {
     PyObject *value = stream->extra ? PyDict_GetItemWithError(stream->extra, name) : NULL;
     return value != NULL || PyErr_Occurred() ? Py_XNewRef(value) : lazy_extra(stream, name);
 }
 
+/* New reference; NULL with an exception, or without when there is no such key. */
 PyObject *cam_stream_info(StreamObject *stream, PyObject *name) {
     if (stream->extra == NULL) {
         stream->extra = PyDict_New();
