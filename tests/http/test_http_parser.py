@@ -9,6 +9,11 @@ import pytest
 
 import camshaft.http as http
 
+try:
+    import _testcapi
+except ImportError:
+    _testcapi = None
+
 GET = b"GET /path?q HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -487,6 +492,90 @@ def test_repeated_blocks_mean_what_they_mean_now():
     recorder.feed(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     with pytest.raises(http.HttpParserError, match="no Host"):
         recorder.feed(b"GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n")
+
+
+def test_folded_values_of_repeated_blocks():
+    """A header that goes on over lines is told whole however often its block comes."""
+    recorder = Recorder()
+    recorder.parser.set_dangerous_leniencies(lenient_headers=True)
+    request = GET + b"X: one\r\n two\r\nY: three\r\n\r\n"
+    first = recorder.feed(request)
+    assert ("header", b"X", b"one two") in first
+    for _ in range(3):
+        assert recorder.feed(request) == first
+
+
+def test_leniencies_change_all_at_once():
+    class Truth:
+        """One whose truth is asked for while other leniencies have been read."""
+
+        def __init__(self, recorder):
+            self.recorder = recorder
+
+        def __bool__(self):
+            self.recorder.feed(request)
+            return False
+
+    request = GET + b"X: a\x01b\r\n\r\n"
+    recorder = Recorder()
+    recorder.parser.set_dangerous_leniencies(lenient_headers=True)
+    recorder.parser.set_dangerous_leniencies(lenient_headers=Truth(recorder))
+    with pytest.raises(http.HttpParserError):
+        recorder.feed(request)
+    # Nor does one that fails change any.
+    recorder = Recorder()
+    with pytest.raises(http.HttpParserError):
+        recorder.parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_host=Truth(Recorder())
+        )
+    with pytest.raises(http.HttpParserError):
+        recorder.feed(GET + b"X: one\r\n two\r\n\r\n")
+
+
+def test_a_refused_init_changes_nothing():
+    class Protocol:
+        def __init__(self):
+            self.parser = http.HttpRequestParser(self)
+            self.urls = []
+
+        def on_message_begin(self):
+            with pytest.raises(RuntimeError, match="while it is fed"):
+                self.parser.__init__(object())
+
+        def on_url(self, url):
+            self.urls.append(url)
+
+    protocol = Protocol()
+    protocol.parser.feed_data(GET + b"\r\n")
+    assert protocol.urls == [b"/path?q"]
+
+
+@pytest.mark.skipif(
+    _testcapi is None, reason="this Python has no _testcapi, which fails allocations"
+)
+def test_no_memory_is_final():
+    """Bytes that could not be told are not passed over: the next would be taken for a message."""
+    body = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (len(body) + 600)
+    failed = 0
+    for start in range(100):
+        recorder = Recorder()
+        recorder.feed(request)
+        filler = bytes(600)
+        _testcapi.set_nomemory(start, start + 1)
+        try:
+            recorder.parser.feed_data(filler)
+        except (MemoryError, http.HttpParserCallbackError):
+            failed += 1
+        else:
+            continue
+        finally:
+            _testcapi.remove_mem_hooks()
+        with pytest.raises((MemoryError, http.HttpParserCallbackError)):
+            recorder.parser.feed_data(body)
+        recorder.parser.__init__(recorder)
+        recorder.feed(GET + b"\r\n")
+    assert failed
 
 
 def test_callbacks_may_change_leniencies_and_raise_in_a_repeated_block():

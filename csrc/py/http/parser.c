@@ -33,6 +33,7 @@ typedef struct ParserObject {
     uint8_t misses;      /* how often in a row it was of no use */
     int failed;          /* which callback raised, CAM_HTTP_ON_*; -1 for none */
     bool feeding;        /* inside feed_data() */
+    bool starved;        /* there was no memory: what that event took is lost */
     bool initialized;    /* __init__() has been called */
 } ParserObject;
 
@@ -91,7 +92,19 @@ static PyObject *parser_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)parser;
 }
 
-/* The protocol's attribute, or NULL without an exception if it has none or it is None. */
+/* Keeps the exception that is set. */
+static void drop_callbacks(PyObject **callbacks) {
+    PyObject *pending = PyErr_GetRaisedException();
+    for (int i = 0; i < CAM_HTTP_CALLBACK_COUNT; i++) {
+        Py_CLEAR(callbacks[i]);
+    }
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
+/* *slot becomes the protocol's attribute, or NULL if it has none or it is None. 0, or -1 with an
+ * exception. */
 static int look_up(PyObject *protocol, PyObject *name, PyObject **slot) {
     PyObject *callback = PyObject_GetAttr(protocol, name);
     if (callback == NULL) {
@@ -102,7 +115,7 @@ static int look_up(PyObject *protocol, PyObject *name, PyObject **slot) {
     } else if (callback == Py_None) {
         Py_CLEAR(callback);
     }
-    Py_XSETREF(*slot, callback);
+    *slot = callback;
     return 0;
 }
 
@@ -140,18 +153,23 @@ static int parser_init(ParserObject *parser, PyObject *args, PyObject *kwargs, b
         return -1;
     }
     PyObject *const *names = parser->state->http.callback_names;
-    for (int i = 0; i < CAM_HTTP_CALLBACK_COUNT; i++) {
+    PyObject *callbacks[CAM_HTTP_CALLBACK_COUNT] = {NULL};
+    int status = 0;
+    for (int i = 0; status == 0 && i < CAM_HTTP_CALLBACK_COUNT; i++) {
         bool other = i == (response ? CAM_HTTP_ON_URL : CAM_HTTP_ON_STATUS);
-        if (other) {
-            Py_CLEAR(parser->callbacks[i]);
-        } else if (look_up(protocol, names[i], &parser->callbacks[i]) < 0) {
-            return -1;
-        }
+        status = other ? 0 : look_up(protocol, names[i], &callbacks[i]);
     }
-    if (parser->feeding) { /* by a callback, or by an attribute's code while it was looked up */
+    if (status == 0 && parser->feeding) { /* it is called by a callback */
         PyErr_SetString(PyExc_RuntimeError, "a parser cannot be initialized while it is fed");
+        status = -1;
+    }
+    if (status < 0) {
+        drop_callbacks(callbacks);
         return -1;
     }
+    PyObject *former[CAM_HTTP_CALLBACK_COUNT];
+    memcpy(former, parser->callbacks, sizeof(former));
+    memcpy(parser->callbacks, callbacks, sizeof(callbacks));
     cam_h1_stream_fini(&parser->stream);
     cam_h1_stream_init(&parser->stream, response, &limits);
     Py_CLEAR(parser->name);
@@ -160,7 +178,9 @@ static int parser_init(ParserObject *parser, PyObject *args, PyObject *kwargs, b
     Py_CLEAR(parser->recording);
     parser->misses = 0;
     parser->failed = -1;
+    parser->starved = false;
     parser->initialized = true;
+    drop_callbacks(former); /* may run user code */
     return 0;
 }
 
@@ -393,6 +413,7 @@ static int lengthen_header(ParserObject *parser, cam_slice text) {
     if (parser->name == NULL) {
         return 0;
     }
+    Py_CLEAR(parser->recording); /* of a block that holds this there is none to be remembered */
     PyObject *more = PyBytes_FromStringAndSize(text.ptr, (Py_ssize_t)text.len);
     if (more == NULL) {
         return -1;
@@ -485,15 +506,23 @@ static int feed(ParserObject *parser, const char *buf, size_t len) {
     }
 }
 
-/* The same, unless a callback has raised. */
+/* The same, unless a callback has raised or memory has run out: going on behind bytes that were not
+ * told would read the next ones as what they are not. */
 static int feed_guarded(ParserObject *parser, const char *buf, size_t len) {
     if (parser->failed >= 0) {
         set_callback_error(parser, NULL);
         return -1;
     }
+    if (parser->starved) {
+        PyErr_NoMemory();
+        return -1;
+    }
     parser->feeding = true;
     int status = feed(parser, buf, len);
     parser->feeding = false;
+    if (status < 0 && parser->failed < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        parser->starved = true;
+    }
     return status;
 }
 
@@ -579,19 +608,21 @@ static PyObject *parser_set_dangerous_leniencies(PyObject *self, PyObject *args,
                                      &values[9], &values[10])) {
         return NULL;
     }
-    forget_block(parser); /* it may mean something else now */
-    Py_CLEAR(parser->recording);
+    uint32_t set = 0;
+    uint32_t cleared = 0;
     for (int i = 0; i < LENIENCY_COUNT; i++) {
         if (values[i] == NULL || values[i] == Py_None) {
             continue;
         }
-        int truth = PyObject_IsTrue(values[i]);
+        int truth = PyObject_IsTrue(values[i]); /* may run user code, which may feed the parser */
         if (truth < 0) {
             return NULL;
         }
-        uint32_t *lenient = &parser->stream.lenient;
-        *lenient = truth ? *lenient | lenient_flags[i] : *lenient & ~lenient_flags[i];
+        *(truth ? &set : &cleared) |= lenient_flags[i];
     }
+    parser->stream.lenient = (parser->stream.lenient | set) & ~cleared;
+    forget_block(parser); /* it may mean something else now */
+    Py_CLEAR(parser->recording);
     return Py_NewRef(Py_None);
 }
 
