@@ -208,7 +208,8 @@ def test_a_limit_of_requests_ends_the_server(start):
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_websockets_are_handed_over(start, together):
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_websockets_are_handed_over(start, together, pipelined):
     pytest.importorskip("websockets", reason="uvicorn needs it for its WebSocket protocol")
     running = start(ws="websockets-sansio")
     request = (
@@ -217,13 +218,17 @@ def test_websockets_are_handed_over(start, together):
     )
     frame = b"\x81\x82\x00\x00\x00\x00hi"
     with running.connect() as connection:
-        connection.sendall(GET)  # one request before, on the same connection
-        answer(connection)
-        connection.sendall(request + frame if together else request)
+        head = request + frame if together else request
+        if pipelined:
+            connection.sendall(GET + head)
+        else:
+            connection.sendall(GET)  # one request before, on the same connection
+            answer(connection)
+            connection.sendall(head)
         data = b""
-        while b"\r\n\r\n" not in data:
+        while b"\r\n\r\n" not in data.partition(b"HTTP/1.1 101 ")[2]:
             data += connection.recv(65536)
-        assert data.startswith(b"HTTP/1.1 101 ")
+        assert data.startswith(b"HTTP/1.1 200 " if pipelined else b"HTTP/1.1 101 ")
         if not together:
             connection.sendall(frame)
         while b"\x81\x02HI" not in data:

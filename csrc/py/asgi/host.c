@@ -193,6 +193,14 @@ int CamHost_PutHeaders(const cam_host *host, cam_buffer *out, bool date, bool se
 /* ---- another protocol ---- */
 
 int CamHost_Upgrade(HttpProtocolObject *connection, const char *data, size_t size) {
+    /* The transport is to be as any other: it sends, and reads. */
+    CamHttpProtocol_Release(connection);
+    if (connection->reading_paused) {
+        connection->reading_paused = false;
+        if (CamTransport_ResumeReading(connection->state, connection->transport) < 0) {
+            return -1;
+        }
+    }
     PyObject *owner = Py_NewRef(connection->owner);
     PyObject *taken = PyObject_CallMethod(owner, "_upgrade", "y#", data, (Py_ssize_t)size);
     Py_DECREF(owner);
