@@ -29,6 +29,13 @@ int cam_stream_report(StreamObject *stream, const char *message) {
     return CamNotify_Report(stream->loop, (PyObject *)stream, stream->protocol, message);
 }
 
+/* Before the end: asyncio would have tried to send in write(). So is what waits for the end of the
+ * turn, or is held for longer. */
+static void send_what_waits(StreamObject *stream) {
+    stream->held = false;
+    cam_stream_flush((PyObject *)stream);
+}
+
 int cam_stream_fatal(StreamObject *stream, const char *message) {
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
         PyErr_ExceptionMatches(PyExc_SystemExit)) {
@@ -36,8 +43,7 @@ int cam_stream_fatal(StreamObject *stream, const char *message) {
     }
     PyObject *exception = PyErr_GetRaisedException();
     int status = 0;
-    /* asyncio would have tried to send in write(): so is what waits for the end of the turn. */
-    cam_stream_flush((PyObject *)stream);
+    send_what_waits(stream);
     if (PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_OSError)) {
         cam_stream_debug(stream, message, exception);
     } else {
@@ -114,8 +120,7 @@ int cam_stream_close(StreamObject *stream) {
 }
 
 int cam_stream_abort(StreamObject *stream) {
-    /* asyncio would have tried to send in write(): so is what waits for the end of the turn. */
-    cam_stream_flush((PyObject *)stream);
+    send_what_waits(stream);
     return cam_stream_force_close(stream, NULL);
 }
 
