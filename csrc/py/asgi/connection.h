@@ -61,6 +61,7 @@ typedef struct cam_kept_head {
     PyObject *headers; /* list, or NULL: nothing is kept now */
     size_t capacity;   /* of `bytes` */
     bool forwarded;    /* the block has X-Forwarded-For or X-Forwarded-Proto */
+    bool te_trailers;  /* and "TE: trailers" */
     char bytes[];
 } cam_kept_head;
 

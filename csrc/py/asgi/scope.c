@@ -253,6 +253,7 @@ static void remember(HttpProtocolObject *connection, const cam_h1_request *reque
     memcpy(kept->bytes, block.ptr, block.len);
     kept->memo = (cam_h1_memo){{kept->bytes, block.len}, request->fields};
     kept->forwarded = has_forwarded(request);
+    kept->te_trailers = connection->te_trailers;
     kept->headers = PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
     if (kept->headers == NULL) {
         PyErr_Clear();
@@ -261,6 +262,7 @@ static void remember(HttpProtocolObject *connection, const cam_h1_request *reque
 
 static PyObject *headers_of(HttpProtocolObject *connection, const cam_h1_request *request) {
     if (request->from_memo) {
+        connection->te_trailers = connection->kept->te_trailers;
         return PyList_GetSlice(connection->kept->headers, 0, PY_SSIZE_T_MAX);
     }
     PyObject *headers = make_headers(connection, request);
