@@ -370,6 +370,10 @@ static int resume_writing(PyObject *op) {
     if (CamTiming_Set(self, CAM_TIMING_NONE) < 0) {
         return -1;
     }
+    if (self->phase == CAM_PHASE_CLOSED) {
+        /* It has read what it was slow to, and can be expected to end the connection too. */
+        return CamTiming_Set(self, CAM_TIMING_LINGER);
+    }
     if (self->cycle != NULL) {
         CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
         CamRun_Wake((RunObject *)cycle);
@@ -456,7 +460,9 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     if (self->transport.object == NULL || self->phase == CAM_PHASE_CLOSED) {
         Py_RETURN_NONE;
     }
-    int result = CamInput_Resume(self);
+    bool between = self->cycle == NULL && self->websocket == NULL;
+    int result = between && self->server->shutting_down ? CamHttpProtocol_Linger(self)
+                                                        : CamInput_Resume(self);
     if (self->cycle == NULL) {
         CamHttpProtocol_Release(self);
     }
@@ -550,11 +556,11 @@ static void protocol_dealloc(PyObject *op) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
+    cool(self); /* first: to let go of the others may run user code, which must not find it */
     Py_CLEAR(self->owner);
     (void)protocol_clear(op);
     Py_CLEAR(self->client_address);
     CamAdmission_Leave(self);
-    cool(self);
     cam_buffer_free(&self->input);
     cam_buffer_free(&self->output);
     Py_CLEAR(self->server);
