@@ -86,6 +86,7 @@ int CamCycle_Receive(RunObject *run, PyObject **event) {
         if (connection != NULL && CamTiming_Settle(connection) < 0) { /* it may send now */
             return -1;
         }
+        connection = self->connection;
     }
     if (connection != NULL && (self->body_len > 0 || (!self->more_body && !self->body_told))) {
         bool more_body = self->more_body;

@@ -120,7 +120,10 @@ int cam_websocket_begin_close(WebSocketObject *self, unsigned code, cam_slice re
     }
     CamRun_Wake((RunObject *)self);
     /* Messages that nobody takes must not keep the peer's close frame from being read. */
-    return self->connection ? CamInput_Resume(self->connection) : 0;
+    HttpProtocolObject *connection = (HttpProtocolObject *)Py_XNewRef(self->connection);
+    int result = connection ? CamInput_Resume(connection) : 0;
+    Py_XDECREF(connection);
+    return result;
 }
 
 int cam_websocket_take_close(WebSocketObject *self, cam_slice payload) {
