@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.loop.support import Echo, Recorder, receive_all, run, until
+from tests.loop.support import Echo, Recorder, ours_only, receive_all, run, until
 
 
 def address_of(server):
@@ -460,3 +460,48 @@ def test_getaddrinfo_gives_what_the_system_gives(loop):
         assert name == socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST)
 
     run(loop, main())
+
+
+@ours_only
+def test_connections_taken_over_from_c_have_contexts_of_their_own(loop):
+    """As uvicorn's WebSocket protocols do with camshaft.http's."""
+    import contextvars
+    import gc
+
+    from camshaft import _core
+
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen = []
+
+    class Takes(asyncio.Protocol):
+        def data_received(self, data):
+            seen.append((data, variable.get()))
+            variable.set(data)
+
+    async def main():
+        http = _core.HttpServer(None, loop=loop)
+        server = await loop.create_server(http, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        clients = [socket.create_connection(address) for _ in range(2)]
+        await until(lambda: http.connections == 2)
+        streams = [
+            thing
+            for thing in gc.get_objects()
+            if type(thing) is _core.Stream and type(thing.get_protocol()) is _core.HttpProtocol
+        ]
+        assert len(streams) == 2
+        for stream in streams:
+            stream.set_protocol(Takes())
+        for count, client in enumerate(clients * 2):
+            client.send(b"%d" % count)
+            await until(lambda count=count: len(seen) > count)
+            await asyncio.sleep(0)
+        for client in clients:
+            client.close()
+        server.close()
+        for stream in streams:
+            stream.abort()
+        await asyncio.sleep(0)
+
+    run(loop, main())
+    assert seen == [(b"0", "unset"), (b"1", "unset"), (b"2", b"0"), (b"3", b"1")]

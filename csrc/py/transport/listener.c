@@ -76,7 +76,11 @@ static int admit(ListenerObject *listener, int fd, const CamAddress *far_end) {
         CamLoop_NoteCall(loop, factory, NULL);
         protocol = PyObject_CallNoArgs(factory);
         if (protocol != NULL) {
-            transport = CamStream_OfDescriptor(loop, fd, far_end, protocol, NULL, server, context);
+            /* What is written in C runs nothing in it: the connection need not have one of its
+             * own, until cam_stream_set_protocol() gives it a protocol that does. */
+            bool native = CamProtocol_TableOf(listener->state, protocol) != NULL;
+            transport = CamStream_OfDescriptor(loop, fd, far_end, protocol, NULL, server,
+                                               native ? listener->context : context);
         }
         if (PyContext_Exit(context) < 0) {
             PyErr_Clear(); /* we are in the context, so this cannot happen */

@@ -308,6 +308,14 @@ int cam_stream_set_protocol(StreamObject *stream, PyObject *protocol) {
     if (buffered < 0) {
         return -1;
     }
+    if (stream->native != NULL && native == NULL && stream->context != NULL) {
+        /* It may be the listener's; what is set in a connection's is not seen by others. */
+        PyObject *context = PyContext_Copy(stream->context);
+        if (context == NULL) {
+            return -1;
+        }
+        Py_SETREF(stream->context, context);
+    }
     stream->native = native;
     stream->buffered = buffered;
     stream->fed = CamReader_IsProtocol(stream->state, protocol);
