@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: MIT
-"""Fuzzing: libFuzzer targets (run), and other parsers for comparison (differential)."""
+"""Fuzzing: libFuzzer targets (run), other parsers for comparison (differential), and connections
+to a whole server (connection)."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Whole connections at random: a server in this process, applications and clients of every kind."""
