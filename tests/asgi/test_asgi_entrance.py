@@ -477,6 +477,72 @@ def test_socket_behind_a_proxy(header: bytes) -> None:
         runner.run(asyncio.wait_for(main(), LIMIT))
 
 
+def test_protocols_of_any_kind() -> None:
+    """What came along with the header reaches buffered protocols, and one that takes over."""
+
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    class Buffered(asyncio.BufferedProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+            self.buffer = bytearray(4)
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self.transport.write(self.buffer[:nbytes])
+
+    class Successor(Buffered):
+        """Leaves the connection to another protocol in the midst of its bytes."""
+
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            following = Echo()
+            following.connection_made(self.transport)
+            self.transport.set_protocol(following)
+
+    class Changing(Echo):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            following = Echo()
+            following.connection_made(transport)
+            transport.set_protocol(following)
+
+    class Closing(Buffered):
+        def get_buffer(self, sizehint: int) -> bytearray:
+            self.transport.write(b"hello world")
+            self.transport.close()
+            self.transport.abort()
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            raise AssertionError("it is closed")
+
+    async def main(factory: Any) -> None:
+        loop: Any = asyncio.get_running_loop()
+        errors: list[Any] = []
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+        entrance = _core.Entrance(loop, factory, proxies=TrustedHosts("127.0.0.1"))
+        server = await loop.create_server(entrance, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(HEADERS[0][0] + b"hello world")
+        assert await reader.readexactly(11) == b"hello world"
+        writer.close()
+        entrance.close()
+        server.close()
+        assert errors == []
+
+    for factory in (Echo, Buffered, Successor, Changing, Closing):
+        with asyncio.Runner(loop_factory=LOOPS["camshaft"]) as runner:
+            runner.run(asyncio.wait_for(main(factory), LIMIT))
+
+
 def test_any_protocol(context: ssl.SSLContext) -> None:
     """The factory may be anybody's, and may fail."""
 

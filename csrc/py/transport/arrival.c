@@ -60,17 +60,8 @@ static int hand_over(ArrivalObject *self, PyObject *protocol, char *data, size_t
             Py_XDECREF(done);
         }
     }
-    if (status == 0 && size > 0 && !stream->closing && stream->protocol == protocol) {
-        if (table != NULL) {
-            status = table->data_received(protocol, data, (Py_ssize_t)size);
-        } else {
-            PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
-            PyObject *done =
-                bytes ? cam_stream_call(stream, self->state->str_data_received, bytes) : NULL;
-            status = done ? 0 : -1;
-            Py_XDECREF(done);
-            Py_XDECREF(bytes);
-        }
+    if (status == 0 && !stream->closing) {
+        status = cam_stream_feed(stream, data, size);
     }
     Py_DECREF(stream);
     return status;

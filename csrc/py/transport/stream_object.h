@@ -137,6 +137,11 @@ void cam_stream_debug(StreamObject *stream, const char *text, PyObject *exceptio
 /* ---- stream_read.c ---- */
 
 int cam_stream_readable(LoopObject *loop, PyObject *owner);
+
+/* Hands the protocol, of whatever kind it is, bytes that were read for it by another; all of them,
+ * unless the connection is lost meanwhile. 0, or -1 with the protocol's exception. */
+int cam_stream_feed(StreamObject *stream, char *data, size_t size);
+
 int cam_stream_pause_reading(StreamObject *stream);
 int cam_stream_resume_reading(StreamObject *stream);
 

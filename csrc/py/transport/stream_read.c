@@ -10,6 +10,8 @@
 
 #include "compat.h"
 
+#include <string.h>
+
 static int receive_failed(StreamObject *stream, Py_ssize_t status) {
     return status == CAM_INBOX_NOTHING
                ? 0
@@ -168,6 +170,57 @@ static int read_buffered(StreamObject *stream) {
         return cam_stream_fatal(stream, "Fatal error: protocol.buffer_updated() call failed.");
     }
     Py_DECREF(result);
+    return 0;
+}
+
+/* Copies what fits into the protocol's own buffer and tells it. How many bytes, 0 if it is
+ * no longer the one to take them, or -1 with an exception. */
+static Py_ssize_t fill_buffer(StreamObject *stream, const char *data, size_t size) {
+    Py_buffer view;
+    if (get_buffer(stream, &view) < 0) {
+        return -1;
+    }
+    size_t part = (size_t)view.len < size ? (size_t)view.len : size;
+    if (stream->lost || !stream->buffered) { /* get_buffer() closed it, or changed the protocol */
+        part = 0;
+    } else {
+        memcpy(view.buf, data, part);
+    }
+    PyBuffer_Release(&view); /* may run user code */
+    if (part == 0 || stream->loop == NULL) {
+        return 0;
+    }
+    PyObject *count = PyLong_FromSize_t(part);
+    PyObject *result =
+        count ? cam_stream_call(stream, stream->state->str_buffer_updated, count) : NULL;
+    Py_XDECREF(count);
+    Py_XDECREF(result);
+    return result ? (Py_ssize_t)part : -1;
+}
+
+int cam_stream_feed(StreamObject *stream, char *data, size_t size) {
+    while (size > 0 && !stream->lost && stream->loop != NULL) {
+        if (stream->native != NULL) {
+            PyObject *protocol = Py_NewRef(stream->protocol);
+            int status = stream->native->data_received(protocol, data, (Py_ssize_t)size);
+            Py_DECREF(protocol);
+            return status;
+        }
+        if (!stream->buffered) {
+            PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+            PyObject *done =
+                bytes ? cam_stream_call(stream, stream->state->str_data_received, bytes) : NULL;
+            Py_XDECREF(bytes);
+            Py_XDECREF(done);
+            return done ? 0 : -1;
+        }
+        Py_ssize_t taken = fill_buffer(stream, data, size);
+        if (taken < 0) {
+            return -1;
+        }
+        data += taken;
+        size -= (size_t)taken;
+    }
     return 0;
 }
 
