@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import random
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,31 @@ def descriptors() -> int:
 
 
 # ---- http.response.pathsend ----
+
+
+def test_unread_small_files_hold_no_descriptors(start: Serve, tmp_path: Path) -> None:
+    """A peer that asks for many files and reads none does not use the descriptors up."""
+    path = tmp_path / "small"
+    path.write_bytes(b"small")
+    held: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        held.append(descriptors())
+        await send(start_event())
+        await send(pathsend(str(path)))
+
+    served = start(app)
+    served.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(LIMIT)
+        sock.connect(("127.0.0.1", served.port))
+        client = Client(sock)
+        client.send(get() * 600)
+        served.until(lambda: len(held) >= 200)
+        for _ in range(600):
+            assert client.read_response().body == b"small"
+    assert max(held) - min(held) < 20
 
 
 @pytest.mark.parametrize("size", SIZES)

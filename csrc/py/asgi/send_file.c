@@ -3,9 +3,10 @@
  * Files as parts of a body: http.response.pathsend and http.response.zerocopysend.
  *
  * Our own stream transport takes a file as it takes bytes and sends it by sendfile(2) as the peer
- * reads. For TLS and for other loops' transports camshaft.server.files reads the file in a thread
- * and sends it in pieces; until the last one, nothing else may be sent. Either way we have a
- * descriptor of our own, so the application may close its.
+ * reads; what is small is read at once. For TLS and for other loops' transports
+ * camshaft.server.files reads the file in a thread and sends it in pieces; until the last one,
+ * nothing else may be sent. Either way we have a descriptor of our own, so the application may
+ * close its.
  */
 #include "asgi/send.h"
 
@@ -18,6 +19,11 @@
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Bytes up to which a file is read at once. One that waits to be sent holds a descriptor: a peer
+ * that asks for many small ones and reads none would use them up long before its bytes are too
+ * many. */
+enum { READ_LIMIT = 16 * 1024 };
 
 /* The function that sends in pieces. Borrowed; NULL with an exception. */
 static PyObject *get_pump(cam_state *state) {
@@ -57,11 +63,48 @@ static int pump(CycleObject *self, cam_part *part, bool more_body) {
     return 0;
 }
 
+/* What the part names of its file, as bytes; NULL with an exception. */
+static PyObject *read_part(const cam_part *part) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)part->size);
+    size_t size = 0;
+    while (bytes != NULL && size < part->size) {
+        ssize_t count = pread(part->fd, PyBytes_AS_STRING(bytes) + size, part->size - size,
+                              part->offset + (off_t)size);
+        if (count > 0) {
+            size += (size_t)count;
+        } else if (count == 0) {
+            PyErr_SetString(PyExc_OSError, "the file has become shorter while it was read");
+            Py_CLEAR(bytes);
+        } else if (errno != EINTR) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            Py_CLEAR(bytes);
+        }
+    }
+    return bytes;
+}
+
+/* Sends a part as bytes. Takes the descriptor over. 0 or -1. */
+static int send_copy(CycleObject *self, cam_part *part, bool more_body) {
+    PyObject *bytes = read_part(part);
+    close(part->fd);
+    if (bytes == NULL) {
+        return -1;
+    }
+    cam_part copy = {
+        .bytes = bytes, .data = PyBytes_AS_STRING(bytes), .size = part->size, .fd = -1};
+    int result = CamSend_Part(self, &copy, more_body);
+    Py_DECREF(bytes); /* exactly bytes: no user code */
+    return result;
+}
+
 /* Takes the descriptor over. 0 or -1. */
 static int send_file(CycleObject *self, cam_part *part, bool more_body) {
-    if (self->connection == NULL || self->without_body || part->size == 0 ||
-        CamTransport_SendsFiles(self->connection->transport)) {
+    if (self->connection == NULL || self->without_body || part->size == 0) {
         return CamSend_Part(self, part, more_body);
+    }
+    if (CamTransport_SendsFiles(self->connection->transport)) {
+        return part->size <= READ_LIMIT ? send_copy(self, part, more_body)
+                                        : CamSend_Part(self, part, more_body);
     }
     int result = -1;
     if (self->answer != CAM_ANSWER_HELD && self->answer != CAM_ANSWER_BEGUN) {
