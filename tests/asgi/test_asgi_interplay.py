@@ -2,13 +2,14 @@
 """Where parts of the server meet: answers that are held back, ends, WebSockets, time limits."""
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.asgi.conftest import Serve
 from tests.asgi.harness import answer, get
-from tests.asgi.websocket import handshake, text
+from tests.asgi.websocket import TEXT, frame, handshake, text
 
 
 def test_slow_reader_is_let_go(start: Serve) -> None:
@@ -104,3 +105,69 @@ def test_websocket_behind_a_request(start: Serve) -> None:
         assert client.read_response().body == b"first"
         assert client.read_head().status == 101
         assert client.read_exactly(7) == b"\x81\x05ahead"
+
+
+def test_client_of_a_handshake_is_logged(start: Serve) -> None:
+    """Even when so many others are idle that what is kept of its connection was to go."""
+    asked = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await answer(send)
+            return
+        await asked.wait()
+        await send({"type": "websocket.accept"})
+
+    served = start(app)
+    with ExitStack() as clients:
+        client = clients.enter_context(served.connect())
+        client.send(get())
+        assert client.read_response().status == 200
+        client.send(handshake())
+        served.until(lambda: served.http.tasks == 1)
+        for _ in range(256):
+            other = clients.enter_context(served.connect())
+            other.send(get())
+            assert other.read_response().status == 200
+        served.call(asked.set)
+        assert client.read_head().status == 101
+        host, port = client.sock.getsockname()
+        assert f'{host}:{port} - "WebSocket /" [accepted]' in served.log.messages
+
+
+def test_websocket_messages_that_say_nothing(start: Serve) -> None:
+    """They cost memory too, without a limit of their number as well."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+
+    class Transport(asyncio.Transport):
+        reading = True
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            pass
+
+        def pause_reading(self) -> None:
+            self.reading = False
+
+        def is_closing(self) -> bool:
+            return False
+
+    served = start(app, ws_max_queue=None)
+
+    async def flood() -> int:
+        protocol = served.http()
+        transport = Transport()
+        protocol.connection_made(transport)
+        protocol.data_received(handshake())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        count = 0
+        while transport.reading and count < 1_000_000:
+            protocol.data_received(frame(TEXT) * 1000)
+            count += 1000
+        protocol.connection_lost(None)
+        return count
+
+    assert served.run(flood()) < 100_000

@@ -254,8 +254,9 @@ void CamHttpProtocol_Warm(HttpProtocolObject *self) {
 }
 
 void CamHttpProtocol_Shed(HttpProtocolObject *self) {
-    if (self->cycle != NULL || self->feeding) {
-        return;
+    bool handshake = self->websocket && self->websocket->phase == CAM_WEBSOCKET_CONNECTING;
+    if (self->cycle != NULL || self->feeding || handshake) {
+        return; /* whose line in the log names the client */
     }
     cool(self);
     forget_head(self);

@@ -451,7 +451,8 @@ int cam_websocket_accept(WebSocketObject *self, PyObject *event) {
     if (result == 0 && self->phase == CAM_WEBSOCKET_OPEN) {
         HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
         self->ping_time = CamServer_Now();
-        result = cam_websocket_time_ping(self);
+        CamHttpProtocol_Shed(connection); /* there is no next request */
+        result = self->connection ? cam_websocket_time_ping(self) : 0;
         /* What a peer sent before it was allowed to. */
         if (result == 0 && connection->input.len > 0) {
             result = CamInput_Resume(connection);

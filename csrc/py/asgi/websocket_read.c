@@ -14,16 +14,22 @@ enum {
     MESSAGE_MIN = 64,         /* bytes of the first room for a message in pieces */
     MESSAGE_AHEAD = 64 << 10, /* of room made for bytes that were announced and may not come */
     QUEUE_MIN = 4,
+    MESSAGE_COST = 64, /* about the bytes of a message beside what it says */
 };
 
 /* ---- the queue ---- */
+
+/* What the messages that wait cost: a peer may send many that say nothing. */
+static size_t waiting(const WebSocketObject *self) {
+    return self->queue_bytes + self->queue_count * MESSAGE_COST;
+}
 
 bool CamWebSocket_IsFull(const WebSocketObject *self) {
     if (self->phase != CAM_WEBSOCKET_OPEN || self->queue_count == 0) {
         return false;
     }
     return self->queue_count >= self->server->options.ws_max_queue ||
-           self->queue_bytes + self->message_len > CAM_WEBSOCKET_QUEUE;
+           waiting(self) + self->message_len > CAM_WEBSOCKET_QUEUE;
 }
 
 /* Adds a message; steals its reference (also on error). */
@@ -316,7 +322,7 @@ static int read_on(WebSocketObject *self) {
     }
     /* Not after each message: what is held back would be moved each time. */
     if (self->queue_count > self->server->options.ws_max_queue / 2 ||
-        self->queue_bytes > CAM_WEBSOCKET_QUEUE / 2) {
+        waiting(self) > CAM_WEBSOCKET_QUEUE / 2) {
         return 0;
     }
     Py_INCREF(connection);
