@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from camshaft.logging import LOGGING_CONFIG, AccessFormatter
 from camshaft.server import access
 from tests.asgi.conftest import Serve
-from tests.asgi.harness import Served, answer, get
+from tests.asgi.harness import LIMIT, Served, answer, get
 
 FORMAT = LOGGING_CONFIG["formatters"]["access"]["fmt"]
 
@@ -421,3 +422,36 @@ def test_pipe_that_nobody_reads(start: Serve, restored: None) -> None:
     served.until(lambda: read() or text.endswith(b'"GET / HTTP/1.1" 200 OK\n'))
     os.close(reader)
     output.close()
+
+
+def test_flush_waits_for_the_reader(start: Serve, restored: None) -> None:
+    """As long as it is asked to, for all that is held."""
+    reader, writer = os.pipe()
+    output = Output(f"/proc/self/fd/{writer}")
+    os.close(writer)
+    served, _ = serve(start)
+    count = 1500  # more than a pipe holds, and less than the server does
+    with served.connect() as client:
+        for _ in range(count // 100):
+            client.send(get("/" + "x" * 100) * 100)
+            for _ in range(100):
+                assert client.read_response().status == 200
+    text = bytearray()
+
+    def read() -> None:
+        while text.count(b"\n") < count:
+            text.extend(os.read(reader, 65536))
+
+    thread = threading.Thread(target=read, daemon=True)
+
+    def flush() -> bool:
+        """In one step of the loop: no timer of the server's own comes in between."""
+        served.http.flush_access_log(1)
+        thread.start()
+        served.http.flush_access_log(60_000)
+        thread.join(LIMIT)
+        return not thread.is_alive()
+
+    assert served.call(flush)
+    output.close()
+    os.close(reader)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How a server ends while requests are under way."""
 
+import os
 import socket
+import sys
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
@@ -100,3 +102,28 @@ def test_signal_while_the_application_starts(tmp_path: Path) -> None:
             "INFO:     Application shutdown complete.",
             "INFO:     Finished server process [PID]",
         ]
+
+
+def test_access_log_into_a_pipe_that_is_read_late(tmp_path: Path) -> None:
+    """The lines that the pipe had no room for are written at the end, if it is read then."""
+    reader, writer = os.pipe()
+    count = 1500  # more than a pipe holds, and less than the server does
+    into_pipe = f"import os, sys; os.dup2({writer}, 1); os.execv(sys.argv[1], sys.argv[1:])"
+    with Serving(
+        tmp_path,
+        "served:app",
+        command=[sys.executable, "-c", into_pipe, sys.executable, "-m", "camshaft"],
+        pass_fds=(writer,),
+    ) as server:
+        os.close(writer)
+        connection = server.connection()
+        for _ in range(count):
+            connection.request("GET", "/" + "x" * 60)
+            connection.getresponse().read()
+        connection.close()
+        server.send(SIGTERM)
+        server.wait_for("Shutting down")
+        with open(reader, "rb") as pipe:
+            lines = pipe.read().splitlines()
+        assert server.wait() == -SIGTERM
+    assert len(lines) == count

@@ -39,6 +39,7 @@ class FakeHttp:
         self.connections = 0
         self.tasks = 0
         self.asked: list[str] = []
+        self.asked_before_flush: list[str] = []
         self.made = 0
         self.on_shutdown: Callable[[], None] = lambda: None
         self.on_cancel: Callable[[], None] = lambda: None
@@ -61,6 +62,9 @@ class FakeHttp:
     def abort(self) -> None:
         self.asked.append("abort")
         self.connections = self.tasks = 0
+
+    def flush_access_log(self, patience: int = 0, /) -> None:
+        self.asked_before_flush = list(self.asked)
 
 
 @pytest.fixture
@@ -210,6 +214,7 @@ def test_timeout_cancels(http: FakeHttp, lines: Any) -> None:
     camshaft.run(run_and(server, steps))
     assert "Cancel 4 running task(s), timeout graceful shutdown exceeded" in lines()
     assert http.asked == ["shutdown", "disconnect", "cancel", "abort"]
+    assert http.asked_before_flush == http.asked
     assert "Application shutdown complete." in lines()
 
 
@@ -225,6 +230,7 @@ def test_tasks_that_ignore_cancellation_do_not_keep_it(
 
     camshaft.run(run_and(server, steps))
     assert http.asked == ["shutdown", "disconnect", "cancel", "abort"]
+    assert http.asked_before_flush == http.asked
 
 
 def test_force_exit_skips_the_rest(http: FakeHttp, lines: Any) -> None:
@@ -238,6 +244,7 @@ def test_force_exit_skips_the_rest(http: FakeHttp, lines: Any) -> None:
 
     camshaft.run(run_and(server, steps))
     assert http.asked == ["shutdown", "abort"]
+    assert http.asked_before_flush == http.asked
     assert "Waiting for application shutdown." not in lines()
     assert lines()[-1].startswith("Finished server process")
 
@@ -435,6 +442,7 @@ def test_cancelled_server_leaves_nothing_behind(http: FakeHttp, lines: Any, loop
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
     assert http.asked == ["shutdown", "cancel", "abort"]
+    assert http.asked_before_flush == http.asked
     assert lines()[-1] == "Application shutdown complete."
 
 

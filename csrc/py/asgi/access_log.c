@@ -18,6 +18,8 @@ enum {
     STATUS_COUNT = 600,
 };
 
+static const int64_t MILLISECOND = 1000000;
+
 /* Seconds until an output that had no room is tried again. */
 static const double RETRY = 0.05;
 
@@ -53,11 +55,21 @@ static void drop_lines(cam_access_log *log) {
     cam_buffer_reset(&log->lines, CAM_LOG_WRITE);
 }
 
-/* Whether the output takes bytes now, or within that many milliseconds. */
-static bool has_room(const cam_access_log *log, int patience) {
+/* Whether the output takes bytes now, or until `end` (CamMetrics_Now). */
+static bool has_room(const cam_access_log *log, int64_t end) {
+    if (!log->polled) {
+        return true;
+    }
     struct pollfd asked = {.fd = log->fd, .events = POLLOUT};
-    /* What is wrong with it, a write tells. */
-    return !log->polled || poll(&asked, 1, patience) > 0;
+    int ready = poll(&asked, 1, 0); /* what is wrong with it, a write tells */
+    int64_t left = ready == 0 && end > 0 ? end - CamMetrics_Now() : 0;
+    if (left > 0) {
+        /* Who reads it may be a thread of this process. */
+        Py_BEGIN_ALLOW_THREADS
+        ready = poll(&asked, 1, (int)(left / MILLISECOND) + 1);
+        Py_END_ALLOW_THREADS
+    }
+    return ready > 0;
 }
 
 /* How many of the lines' bytes go into one write: whole lines, and no more than a pipe that has
@@ -93,8 +105,9 @@ static void take_off(cam_access_log *log, size_t size) {
 
 void CamAccessLog_Flush(HttpServerObject *server, int patience) {
     cam_access_log *log = &server->log;
+    int64_t end = patience > 0 ? CamMetrics_Now() + patience * MILLISECOND : 0;
     while (log->lines.len > 0 && log->fd >= 0) {
-        if (!has_room(log, patience)) {
+        if (!has_room(log, end)) {
             return;
         }
         ssize_t count = write(log->fd, log->lines.ptr, next_write(log));
@@ -111,9 +124,9 @@ void CamAccessLog_Flush(HttpServerObject *server, int patience) {
     }
 }
 
-void CamAccessLog_Resume(HttpServerObject *server) {
+void CamAccessLog_Resume(HttpServerObject *server, int patience) {
     server->log.planned = false;
-    CamAccessLog_Flush(server, 0);
+    CamAccessLog_Flush(server, patience);
     if (server->log.lines.len > 0) {
         plan(server, RETRY);
     }

@@ -55,11 +55,11 @@ void CamAccessLog_Init(struct HttpServerObject *server, PyObject *function, PyOb
  * sys.unraisablehook. */
 void CamAccessLog_Add(struct CycleObject *cycle);
 
-/* Writes what is held, and plans to try again if not all is taken. */
-void CamAccessLog_Resume(struct HttpServerObject *server);
+/* As CamAccessLog_Flush, and plans to try again if not all is taken. Runs user code then. */
+void CamAccessLog_Resume(struct HttpServerObject *server, int patience);
 
 /* Writes what is held, waiting up to that many milliseconds in all for an output that has no room.
- * Runs no user code. */
+ * Runs no user code, though other threads may while it waits. */
 void CamAccessLog_Flush(struct HttpServerObject *server, int patience);
 
 int CamAccessLog_Traverse(cam_access_log *log, visitproc visit, void *arg);

@@ -219,12 +219,17 @@ static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 
 /* ---- construction ---- */
 
-PyDoc_STRVAR(flush_doc, "flush_access_log($self, /)\n--\n\n"
+PyDoc_STRVAR(flush_doc, "flush_access_log($self, patience=0, /)\n--\n\n"
                         "Write the lines of the access log that are held, as far as the output\n"
-                        "takes them.");
+                        "takes them, and wait up to `patience` milliseconds for it to take them\n"
+                        "all. It is tried again later with those that are left.");
 
-static PyObject *server_flush_access_log(PyObject *op, PyObject *Py_UNUSED(ignored)) {
-    CamAccessLog_Resume((HttpServerObject *)op);
+static PyObject *server_flush_access_log(PyObject *op, PyObject *args) {
+    int patience = 0;
+    if (!PyArg_ParseTuple(args, "|i:flush_access_log", &patience)) {
+        return NULL;
+    }
+    CamAccessLog_Resume((HttpServerObject *)op, patience);
     Py_RETURN_NONE;
 }
 
@@ -632,7 +637,7 @@ static PyMethodDef server_methods[] = {
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"disconnect", server_disconnect, METH_NOARGS, disconnect_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
-    {"flush_access_log", server_flush_access_log, METH_NOARGS, flush_doc},
+    {"flush_access_log", server_flush_access_log, METH_VARARGS, flush_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},
     {NULL},
 };

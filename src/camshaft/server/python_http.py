@@ -62,6 +62,9 @@ class PythonHttp:
         for task in _all(self.state.tasks):
             task.cancel("Task cancelled, timeout graceful shutdown exceeded")
 
+    def flush_access_log(self, patience: int = 0, /) -> None:
+        """Do nothing: it is the protocols' own, by `logging`."""
+
     def abort(self) -> None:
         """Close all connections at once."""
         self.cancel()

@@ -37,6 +37,8 @@ _CLEANUP_LIMIT = 2.0
 _DISCONNECT_BEFORE = 1.0
 # Seconds from the last of limit_max_requests to the end.
 _LAST_REQUESTS = 0.1
+# Milliseconds for who reads the access log to take the last of it.
+_LOG_PATIENCE = 1000
 # Seconds between two looks at the connections while the server is shutting down.
 _SHUTDOWN_INTERVAL = 0.02
 
@@ -301,6 +303,7 @@ class Server:
             await self._shutdown(self.http, self.lifespan, sockets)
             self._ended = True
         finally:
+            self.http.flush_access_log(_LOG_PATIENCE)
             self._ending.set()
 
     async def _shutdown(
@@ -344,6 +347,7 @@ class Server:
         finally:
             if self.http is not None:
                 self.http.abort()
+                self.http.flush_access_log(_LOG_PATIENCE)
             if lifespan is not None and not lifespan.running:
                 await lifespan.cancel()
 

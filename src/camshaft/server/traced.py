@@ -50,6 +50,7 @@ class TracedHttp:
         self.disconnect = http.disconnect
         self.cancel = http.cancel
         self.abort = http.abort
+        self.flush_access_log = http.flush_access_log
 
     def __call__(self) -> asyncio.Protocol:
         return TracedProtocol(self._http())
