@@ -14,6 +14,7 @@ import time
 
 from fuzz.connection.clients import KINDS
 from fuzz.connection.play import Run
+from tests.asgi.harness import LOOPS
 
 # Seconds without another hundred cases, after which the process is taken to hang.
 PATIENCE = 300
@@ -22,7 +23,10 @@ PATIENCE = 300
 def work(options: argparse.Namespace, case: mmap.mmap) -> int:
     """Play the cases; the exit code. The number of the case under way stands in `case`."""
     faulthandler.enable()
-    run = Run(options.seed, options.kind, options.verbose)
+    run = Run(options.seed, options.kind, options.loop, options.verbose)
+    again = f"--seed {options.seed} --loop {options.loop}"
+    if options.kind is not None:
+        again += f" --kind {options.kind!r}"
     start = time.monotonic()
     number = first = options.case if options.case is not None else options.first
     wanted = 1 if options.case is not None else options.cases
@@ -34,10 +38,10 @@ def work(options: argparse.Namespace, case: mmap.mmap) -> int:
                 faulthandler.dump_traceback_later(PATIENCE, exit=True)
             case[:8] = struct.pack("q", number)
             for promise in run.play(number):
-                print(f"BROKEN --seed {options.seed} --case {number}: {promise}", flush=True)
+                print(f"BROKEN {again} --case {number}: {promise}", flush=True)
             number += 1
         for promise in run.end():
-            print(f"BROKEN --seed {options.seed}: {promise}", flush=True)
+            print(f"BROKEN {again}: {promise}", flush=True)
     faulthandler.cancel_dump_traceback_later()
     seconds = time.monotonic() - start
     print(
@@ -56,6 +60,7 @@ def main() -> int:
     command.add_argument("--first", type=int, default=0, metavar="K", help="begin with a case (0)")
     command.add_argument("--case", type=int, metavar="K", help="play one case alone")
     command.add_argument("--kind", choices=KINDS, help="clients of one kind only")
+    command.add_argument("--loop", choices=LOOPS, default="camshaft", help="(camshaft)")
     command.add_argument("--verbose", action="store_true", help="tell what each case is")
     options = command.parse_args()
     if options.seed is None:
@@ -82,7 +87,9 @@ def main() -> int:
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 1):
         (number,) = struct.unpack("q", case[:8])
-        print(f"DIED ({code}) --seed {options.seed} --case {number}", flush=True)
+        kind = f" --kind {options.kind!r}" if options.kind is not None else ""
+        again = f"--seed {options.seed} --loop {options.loop}{kind} --case {number}"
+        print(f"DIED ({code}) {again}", flush=True)
     return 1 if code else 0
 
 

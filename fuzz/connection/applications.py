@@ -27,19 +27,19 @@ class Applications:
         self.ws_max_size = ws_max_size
         self.files = files
         self.broken: list[str] = []
-        self.methods: list[str] = []
-        self.websocket_kind: str | None = None
         self.kinds: list[str] = []
+        # In some cases all of them behave, so that clients can rely on whole answers.
+        self.behaves = chance.random() < 0.3
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         chance = self.chance
         if scope["type"] == "websocket":
-            name = chance.choice(list(WEBSOCKET)) if chance.random() < 0.6 else "echo"
+            odd = not self.behaves and chance.random() < 0.6
+            name = chance.choice(list(WEBSOCKET)) if odd else "echo"
             application = WEBSOCKET[name]
-            self.websocket_kind = name
         else:
-            self.methods.append(scope["method"])
-            name = chance.choice(list(HTTP)) if chance.random() < 0.7 else "echo"
+            names = GOOD if self.behaves else list(HTTP)
+            name = chance.choice(names) if chance.random() < 0.7 else "echo"
             application = HTTP[name]
         self.kinds.append(name)
         await application(self, scope, receive, send)
@@ -333,6 +333,9 @@ HTTP: dict[str, Callable[[Applications, Any, Any, Any], Awaitable[None]]] = {
     "watches": watches,
     "wrong answers": wrong_answers,
 }
+
+# Those whose answers are whole, each request's its own.
+GOOD = ["echo", "streams", "reads nothing", "hints and trailers", "watches"]
 
 WEBSOCKET: dict[str, Callable[[Applications, Any, Any, Any], Awaitable[None]]] = {
     "echo": ws_echo,

@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class Plan:
     # Of a connection where everything is as it should be: how many answers it has to get, or the
     # messages that an echoing WebSocket sends back.
     requests: int | None = None
+    bodies: Sequence[bytes] = ()
     messages: list[bytes] | None = None
     # What is sent when nothing comes any more.
     last: bytes = b""
@@ -64,8 +66,8 @@ def cuts(chance: random.Random, size: int) -> list[int]:
 # ---- HTTP ----
 
 
-def request(chance: random.Random, *, last: bool) -> bytes:
-    """A valid request."""
+def request(chance: random.Random, *, last: bool) -> tuple[bytes, bytes]:
+    """Return a valid request and its body."""
     method = chance.choice((b"GET", b"GET", b"HEAD", b"POST", b"POST", b"PUT", b"OPTIONS"))
     head = method + b" /" + chance.choice((b"", b"path?q=1", b"%e2%82%ac", b"a" * 200))
     head += b" HTTP/1.1\r\nHost: fuzz\r\n"
@@ -76,20 +78,25 @@ def request(chance: random.Random, *, last: bool) -> bytes:
     for number in range(chance.choice((0, 1, 1, 3, 10))):
         head += b"X-%d: %s\r\n" % (number, b"v" * chance.choice((0, 1, 30, 150)))
     if method in (b"GET", b"HEAD", b"OPTIONS"):
-        return head + b"\r\n"
+        return head + b"\r\n", b""
     if chance.random() < 0.5:
         size = chance.choice((0, 1, 10, 1000, 20_000))
-        return head + b"Content-Length: %d\r\n\r\n" % size + b"b" * size
+        body = chance.randbytes(size)
+        return head + b"Content-Length: %d\r\n\r\n" % size + body, body
     sizes = chance.choices((1, 2, 100, 3000), k=chance.choice((0, 1, 3, 8)))
-    chunks = b"".join(b"%x\r\n%s\r\n" % (size, b"c" * size) for size in sizes)
+    parts = [chance.randbytes(size) for size in sizes]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
     trailers = chance.choice((b"", b"", b"T: 1\r\n"))
-    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailers + b"\r\n"
+    return head + chunks + b"0\r\n" + trailers + b"\r\n", b"".join(parts)
 
 
 def valid_http(chance: random.Random, seeds: list[bytes]) -> Plan:
     count = chance.choice((1, 1, 1, 2, 3, 8))
-    data = b"".join(request(chance, last=i == count - 1) for i in range(count))
-    return Plan("valid", data, cuts(chance, len(data)), "stay", requests=count)
+    requests = [request(chance, last=i == count - 1) for i in range(count)]
+    data = b"".join(whole for whole, _ in requests)
+    bodies = [body for _, body in requests]
+    return Plan("valid", data, cuts(chance, len(data)), "stay", requests=count, bodies=bodies)
 
 
 def wrong_http(chance: random.Random, seeds: list[bytes]) -> Plan:
@@ -97,7 +104,8 @@ def wrong_http(chance: random.Random, seeds: list[bytes]) -> Plan:
     if chance.random() < 0.5:
         data = connection(seeds, chance)
     else:
-        data = b"".join(request(chance, last=False) for _ in range(chance.choice((1, 2, 4))))
+        count = chance.choice((1, 2, 4))
+        data = b"".join(request(chance, last=False)[0] for _ in range(count))
         way = chance.random()
         if way < 0.4:
             data = data[: chance.randrange(len(data) + 1)]  # the end is missing
