@@ -53,8 +53,9 @@ def _option(entry: Setting) -> Callable[[_F], _F]:
             attributes["callback"] = _headers
     if not entry.multiple:
         # Enumerations are given as numbers.
-        attributes["default"] = int(default) if kind is int and default else default
-        attributes["show_default"] = kind is not bool and default not in (None, "")
+        attributes["default"] = int(default) if kind is int and default is not None else default
+        # A flag that is off when it is not given says that by being one.
+        attributes["show_default"] = default not in (None, "") and default is not False
         if not entry.shown:
             attributes["default"] = attributes["show_default"] = None
     help = entry.help or ""

@@ -166,7 +166,9 @@ def no_port(value: int) -> str | None:
 
 
 def negative_time(value: float | None) -> str | None:
-    return "a time cannot be negative" if value is not None and value < 0 else None
+    if value is None or value >= 0:
+        return None
+    return "a time cannot be negative" if value < 0 else "this is no time"
 
 
 def not_positive_time(value: float) -> str | None:
@@ -240,7 +242,7 @@ def no_metrics(value: str | None) -> str | None:
     except ValueError as error:
         return str(error)
     if importlib.util.find_spec("prometheus_client") is None:
-        return "it needs prometheus_client: pip install camshaft[metrics]"
+        return "it needs prometheus_client: pip install prometheus_client"
     return None
 
 
@@ -356,9 +358,9 @@ class Settings:
     date_header: bool = setting(True, "Whether responses get a Date header.")
     forwarded_allow_ips: list[str] | str | None = setting(
         None,
-        "Proxies whose X-Forwarded-* headers are trusted: addresses, networks and paths of UNIX "
-        "sockets with commas between them, or * for all; $FORWARDED_ALLOW_IPS if that is set, "
-        "else 127.0.0.1,::1.",
+        "Proxies whose X-Forwarded-* headers are trusted: addresses and networks with commas "
+        "between them, or * for all, which those of UNIX sockets need; $FORWARDED_ALLOW_IPS if "
+        "that is set, else 127.0.0.1,::1.",
     )
     root_path: str = setting(
         "", "The ASGI root_path: the path below which a proxy has mounted the application."
@@ -384,14 +386,14 @@ class Settings:
     timeout_keep_alive: float = setting(
         5, "Seconds that a connection may be idle between two requests.", check=negative_time
     )
-    timeout_notify: float = setting(30)
+    timeout_notify: float = setting(30, check=negative_time)
     timeout_graceful_shutdown: float | None = setting(
         None,
         "Seconds that requests get to end when the server does. [default: as many as they take]",
         check=negative_time,
     )
     timeout_worker_healthcheck: float = setting(
-        5, "Seconds that a worker may take to answer a health check."
+        5, "Seconds that a worker may take to answer a health check.", check=negative_time
     )
     callback_notify: Callable[..., Awaitable[None]] | None = setting(None)
     ssl_keyfile: Path | None = setting(None, "File of the TLS key.")
@@ -419,7 +421,7 @@ class Settings:
     )
     h11_max_incomplete_event_size: int | None = setting(
         None,
-        "uvicorn's name for --limit-header-bytes, which is used instead if both are given.",
+        "uvicorn's name for --limit-header-bytes; it wins if both are given.",
         check=not_positive("a size"),
     )
     reset_contextvars: bool = setting(

@@ -94,7 +94,7 @@ def test_metrics_are_only_read(start: Serve) -> None:
 def test_a_missing_library_is_named(start: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     watched: _core.HttpServer = start(app, metrics=True).http
-    with pytest.raises(ConfigError, match=r"pip install camshaft\[metrics\]"):
+    with pytest.raises(ConfigError, match=r"pip install prometheus_client"):
         metrics_application(watched)
 
 

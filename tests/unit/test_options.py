@@ -13,8 +13,10 @@ import camshaft
 from camshaft.cli import main
 from camshaft.config import Config
 from camshaft.logging import LOGGING_CONFIG
-from camshaft.settings import Settings, option_name
+from camshaft.settings import ConfigError, Settings, option_name
 from camshaft.unsupported import refuse_processes
+
+SETTINGS_PAGE = Path(__file__).parents[2] / "docs" / "server" / "settings.md"
 
 
 class Command:
@@ -220,3 +222,46 @@ limit-max-requests-jitter timeout-keep-alive timeout-graceful-shutdown timeout-w
 ssl-keyfile ssl-certfile ssl-keyfile-password ssl-version ssl-cert-reqs ssl-ca-certs ssl-ciphers
 header version app-dir h11-max-incomplete-event-size reset-contextvars factory help
 """
+
+
+@pytest.mark.parametrize("name", Settings.table)
+def test_settings_page(name: str) -> None:
+    """docs/server/settings.md has a row for every setting, with its option, default and help."""
+    entry = Settings.table[name]
+    [row] = re.findall(rf"^\| `{name}` \| (.*)$", SETTINGS_PAGE.read_text(), re.MULTILINE)
+    option, default, described = row.replace(r"\|", "/").split(" | ")[:3]
+    assert option.strip() == (f"`{option_name(name)}`" if entry.help is not None else "")
+    words = {True: "on", False: "off", None: "", "": '`""`'}
+    if name == "log_config":
+        assert default == "camshaft's"
+    elif isinstance(entry.default, bool | None) or entry.default == "":
+        assert default.strip() == words[entry.default]
+    elif isinstance(entry.default, str):
+        assert default == f"`{entry.default}`"
+    else:
+        assert float(default) == entry.default
+    if entry.help is not None:
+        assert described == re.sub(r" \[default: .*\]$", "", entry.help).replace("|", "/")
+
+
+def test_pages_are_listed() -> None:
+    """docs/README.md names every page."""
+    docs = SETTINGS_PAGE.parents[1]
+    listed = set(re.findall(r"\]\(([\w/-]+\.md)\)", (docs / "README.md").read_text()))
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"README.md"}
+    assert pages <= listed
+
+
+def test_help_shows_defaults(command: Command) -> None:
+    shown = " ".join(command("--help").output.split())
+    assert "numbers it. [default: 0]" in shown
+    assert "Compress WebSocket messages. [default: True]" in shown
+    assert "Whether each request is logged. [default: access-log]" in shown
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in Settings.table if name.startswith(("timeout_", "ws_ping_"))]
+)
+def test_a_time_is_a_number(name: str, command: Command) -> None:
+    with pytest.raises(ConfigError, match=r": this is no time\.$"):
+        Config("main:app", log_config=None, **{name: float("nan")})

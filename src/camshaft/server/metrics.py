@@ -94,7 +94,7 @@ def metrics_application(server: HttpServer) -> Callable[..., Any]:
         exposition = importlib.import_module("prometheus_client.exposition")
     except ImportError:
         raise ConfigError(
-            "metrics", None, "it needs prometheus_client: pip install camshaft[metrics]"
+            "metrics", None, "it needs prometheus_client: pip install prometheus_client"
         ) from None
     registry = library.CollectorRegistry()
     registry.register(_Collector(server, core))
