@@ -278,13 +278,18 @@ class Config(Settings):
 
     def _load_protocols(self) -> None:
         self.http_protocol_class = self._protocol_class("http", self.http, HTTP_PROTOCOLS)
+        # Before it is imported: what is missing then is not what is wrong.
+        if self.http_protocol_class is None and (
+            WS_PROTOCOLS.get(self.ws, self.ws) if isinstance(self.ws, str) else self.ws
+        ):
+            raise ConfigError(
+                "ws",
+                self.ws,
+                "it needs an --http of uvicorn's, httptools say; "
+                "without that leave --ws out: camshaft's own WebSocket needs no package",
+            )
         self.ws_protocol_class = self._protocol_class("ws", self.ws, WS_PROTOCOLS)
-        if self.http_protocol_class is None:
-            if self.ws_protocol_class is not None:
-                raise ConfigError(
-                    "ws", self.ws, "it needs an --http of uvicorn's; camshaft's own has its own"
-                )
-        elif self.ws == "auto":
+        if self.http_protocol_class is not None and self.ws == "auto":
             try:
                 auto = import_from_string(
                     "uvicorn.protocols.websockets.auto:AutoWebSocketsProtocol"

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from camshaft.config import Config
 from camshaft.message_log import MessageLogger
 from camshaft.server.server import Server
 from camshaft.server.state import NativeState, ServerState
+from camshaft.settings import ConfigError
 
 LIMIT = 60
 
@@ -146,6 +148,13 @@ def test_a_class_of_ones_own() -> None:
 def test_websocket_class_needs_its_http(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match=r"^--ws: it needs an --http of uvicorn's"):
         Config(app, ws=asyncio.Protocol, log_config=None).load()
+
+
+def test_websocket_of_uvicorns_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said is that it is of no use, not that it is to be installed."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ConfigError, match=r"^--ws wsproto: .* without that leave --ws out: "):
+        Config(app, ws="wsproto", log_config=None).load()
 
 
 def test_class_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
