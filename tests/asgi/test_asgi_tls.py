@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What scopes tell of TLS: the scheme, and the extension of ASGI's TLS specification 0.2."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -162,3 +163,24 @@ def test_files_of_the_tests(tmp_path: Path) -> None:
     assert served_certificate(context) == ssl.PEM_cert_to_DER_cert(
         files.leaf.cert_chain_pems[0].bytes().decode()
     )
+
+
+def test_client_that_leaves_while_it_is_not_read_from(start: Serve) -> None:
+    """Its connection ends with the answer to what it asked, though more had come than is held."""
+    gate = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await gate.wait()
+        await answer(send, b"x")
+
+    certified = Certified()
+    served = start(app, ssl_context=certified.context)
+    sock = socket.create_connection(("127.0.0.1", served.port), timeout=LIMIT)
+    client = Client(authority().client().wrap_socket(sock, server_hostname="localhost"))
+    client.send(get("/", "Content-Length: 1000000", method="POST") + bytes(80_000))
+    client.sock.shutdown(socket.SHUT_WR)  # not close(): with tickets unread that is a reset
+    served.until(lambda: served.http.tasks == 1)
+    served.run(asyncio.sleep(0.1))  # the end has come
+    served.call(gate.set)
+    served.until(lambda: served.http.connections == 0)
+    client.sock.close()

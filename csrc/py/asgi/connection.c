@@ -105,6 +105,20 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self) {
     }
 }
 
+int CamHttpProtocol_Close(HttpProtocolObject *self) {
+    if (self->reading_paused && self->transport.kind == CAM_TRANSPORT_OTHER) {
+        self->reading_paused = false;
+        Py_INCREF(self);
+        int result = CamTransport_ResumeReading(self->state, self->transport);
+        if (result == 0) {
+            result = CamTransport_Close(self->state, self->transport);
+        }
+        Py_DECREF(self);
+        return result;
+    }
+    return CamTransport_Close(self->state, self->transport);
+}
+
 int CamHttpProtocol_Linger(HttpProtocolObject *self) {
     self->phase = CAM_PHASE_CLOSED;
     CamHttpProtocol_Release(self);
@@ -113,14 +127,14 @@ int CamHttpProtocol_Linger(HttpProtocolObject *self) {
     }
     cam_buffer_free(&self->output);
     if (self->eof) {
-        return CamTransport_Close(self->state, self->transport);
+        return CamHttpProtocol_Close(self);
     }
     int half = CamTransport_WriteEof(self->state, self->transport);
     if (half < 0) {
         return -1;
     }
     if (half == 0) {
-        return CamTransport_Close(self->state, self->transport);
+        return CamHttpProtocol_Close(self);
     }
     if (CamHttpProtocol_Balance(self) < 0) {
         return -1;
@@ -188,7 +202,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
             return CamHttpProtocol_Linger(self);
         }
         self->phase = CAM_PHASE_CLOSED;
-        return CamTransport_Close(self->state, self->transport);
+        return CamHttpProtocol_Close(self);
     }
     self->drain_left = most;
     cam_buffer_reset(&self->output, CAM_OUTPUT_KEEP);
@@ -204,7 +218,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
     } else {
         CamHttpProtocol_Release(self);
         if (self->eof) {
-            return CamTransport_Close(self->state, self->transport);
+            return CamHttpProtocol_Close(self);
         }
     }
     return CamHttpProtocol_Balance(self) < 0 ? -1 : CamTiming_Settle(self);
@@ -291,7 +305,7 @@ static int connection_made(PyObject *op, PyObject *transport) {
     }
     if (self->server->shutting_down) {
         self->phase = CAM_PHASE_CLOSED;
-        return CamTransport_Close(self->state, self->transport);
+        return CamHttpProtocol_Close(self);
     }
     int admitted = CamAdmission_Enter(self);
     return admitted > 0 ? CamTiming_Settle(self) : admitted;
@@ -470,7 +484,7 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     if (result == 0 && self->eof && self->cycle == NULL && !self->writing_paused) {
         /* What is left can become no request any more. */
         self->phase = CAM_PHASE_CLOSED;
-        result = CamTransport_Close(self->state, self->transport);
+        result = CamHttpProtocol_Close(self);
     }
     if (result == 0) {
         result = CamTiming_Settle(self);
@@ -493,7 +507,7 @@ static PyObject *method_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
         Py_RETURN_NONE;
     }
     self->phase = CAM_PHASE_CLOSED;
-    return none_or_error(CamTransport_Close(self->state, self->transport));
+    return none_or_error(CamHttpProtocol_Close(self));
 }
 
 static PyMethodDef protocol_methods[] = {

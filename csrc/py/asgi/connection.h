@@ -133,6 +133,10 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive);
  * The application, if it is at work on it, sees a disconnect. Runs user code. */
 int CamHttpProtocol_Refuse(HttpProtocolObject *self, int status, const char *reason);
 
+/* Sends what is written, then closes. Reading is not paused any more, for asyncio's TLS does not
+ * close while it is, if the peer has ended the connection before. Runs user code. */
+int CamHttpProtocol_Close(HttpProtocolObject *self);
+
 /* Sends what is written, then closes, giving the peer the time to read it even if it is still
  * sending: to close with unread input would reset the connection. Runs user code. */
 int CamHttpProtocol_Linger(HttpProtocolObject *self);

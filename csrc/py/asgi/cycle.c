@@ -18,7 +18,7 @@ static void make_good(CycleObject *self) {
     if (self->answer < CAM_ANSWER_BEGUN) {
         result = CamResponse_WriteFailure(self);
     } else if (self->chunked || self->has_length) {
-        result = CamTransport_Close(self->state, connection->transport);
+        result = CamHttpProtocol_Close(connection);
     } else {
         result = CamTransport_Abort(self->state, connection->transport);
     }
@@ -55,7 +55,7 @@ static void returned(RunObject *run, PyObject *value) {
         return; /* all is said, or nobody listens */
     } else if (self->peer_gone || self->server->disconnecting) {
         /* Very likely the application has heard of it and given up. */
-        if (CamTransport_Close(self->state, self->connection->transport) < 0) {
+        if (CamHttpProtocol_Close(self->connection) < 0) {
             PyErr_WriteUnraisable(self->server->app);
         }
     } else if (self->answer == CAM_ANSWER_NONE) {

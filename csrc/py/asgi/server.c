@@ -140,7 +140,7 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         if (connection->websocket != NULL) {
             result = CamWebSocket_Shutdown(connection->websocket, (unsigned)code);
         } else if (CamHttpProtocol_IsIdle(connection)) {
-            result = CamTransport_Close(server->state, connection->transport);
+            result = CamHttpProtocol_Close(connection);
         }
         if (result < 0) {
             PyErr_WriteUnraisable((PyObject *)connection);

@@ -237,7 +237,7 @@ static int expire(HttpProtocolObject *self) {
     default:
         self->timing = CAM_TIMING_NONE;
         self->phase = CAM_PHASE_CLOSED;
-        return CamTransport_Close(self->state, self->transport);
+        return CamHttpProtocol_Close(self);
     }
 }
 

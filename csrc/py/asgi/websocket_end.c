@@ -61,7 +61,7 @@ static int close_transport(WebSocketObject *self) {
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     connection->phase = CAM_PHASE_CLOSED;
     cam_websocket_detach(self);
-    int result = CamTransport_Close(connection->state, connection->transport);
+    int result = CamHttpProtocol_Close(connection);
     Py_DECREF(connection);
     return result;
 }
