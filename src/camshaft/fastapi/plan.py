@@ -113,6 +113,9 @@ class Answer:
     # was given); else to Python objects for response_class.
     dump_json: bool
     response_class: type  # the class itself, placeholders resolved
+    # Validating has no side effect (Field.pure): it need not be in a worker thread for a `def`
+    # endpoint.
+    pure: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,3 +163,15 @@ class Table:
     entries: tuple[Entry, ...]
     # (routes list, its items): the lists are compared by identity of their items, per request.
     watched_lists: tuple[tuple[list[Any], Sequence[Any]], ...]
+    # (dict, key, value): dict[key] must be that very object, or not be there for MISSING. The
+    # routers' `routes`, the global telemetry providers, environment variables in os.environ._data.
+    watched_names: tuple[tuple[dict[Any, Any], Any, Any], ...] = ()
+    # Dicts that must be empty are looked up per request, as they are often replaced: (dict, key),
+    # for app.__dict__["dependency_overrides"].
+    watched_empty: tuple[tuple[dict[str, Any], str], ...] = ()
+    # The middleware stack is one that can be stood in for: requests may be answered before it.
+    whole: bool = False
+
+
+#: In Table.watched_names: the key must not be in the dict.
+MISSING = object()
