@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the C router is told of an application: its routes in order, and a plan for each that has one.
+"""What the C router is told of an application: its routes in order, with plans where there are.
 
 Plain data, read once by `_core.FastAPIRouter` when it is compiled. Nothing here calls FastAPI.
 """
@@ -135,7 +135,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A place in the routing table, which is gone through in order until one matches path and method.
+    """A place in the routing table, which is gone through until one matches path and method.
 
     One without a plan leaves what it matches to FastAPI. With `pattern` None it is a barrier: it
     might match anything (or, with `prefix`, any path beginning with that), so FastAPI decides.
@@ -153,6 +153,10 @@ class Entry:
     routers: tuple[Any, ...] = ()  # the _IncludedRouters that lead to it, outermost first
     # Some included router was tried before this entry: scope["fastapi"] exists, if empty.
     after_included: bool = False
+    # For `camshaft explain`: the path as the user sees it, and without a plan what to change to
+    # have one, in words; empty where nothing is to be done about it.
+    path: str = ""
+    advice: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,6 +175,9 @@ class Table:
     watched_empty: tuple[tuple[dict[str, Any], str], ...] = ()
     # The middleware stack is one that can be stood in for: requests may be answered before it.
     whole: bool = False
+    # The members of routes and contexts that entries were read from. They are never written by
+    # FastAPI; whoever edits one means the next request to see it.
+    watched_dicts: tuple[dict[str, Any], ...] = ()
 
 
 #: In Table.watched_names: the key must not be in the dict.

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""`describe`: an unmodified FastAPI application as a table that the C router carries out.
+
+What is not understood to the last detail has no plan, and a reason instead. Nothing here changes
+the application, except that what FastAPI makes on the first request (the routes of included
+routers, validators that were put off) may be made now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRouter
+
+from camshaft.fastapi import schema
+from camshaft.fastapi.handlers import without_limit
+from camshaft.fastapi.plan import MISSING, Entry, Table
+from camshaft.fastapi.reasons import NotUnderstood, name_of
+from camshaft.fastapi.routes import _ROUTER_METHODS, Flattener, overridden
+
+# Where OpenTelemetry's API keeps its providers, and the variables that have one made.
+_PROVIDERS = (
+    ("tracing", "tracer_provider", "opentelemetry.trace", "_TRACER_PROVIDER", "TRACER"),
+    ("metrics", "meter_provider", "opentelemetry.metrics._internal", "_METER_PROVIDER", "METER"),
+    ("logs", "logger_provider", "opentelemetry._logs._internal", "_LOGGER_PROVIDER", "LOGGER"),
+)
+
+
+def describe(app: Any) -> Table:
+    """Return the routing table of a FastAPI application.
+
+    If something keeps the whole of it from being understood, all routes are there without plans,
+    and the reason is the same for all. Never raises for what an application is like.
+    """
+    table = Table(app=app, entries=(), watched_lists=())
+    whole: NotUnderstood | None = None
+    names: list[tuple[dict[Any, Any], Any, Any]] = []
+    limit = None
+    try:
+        limit = _router_limit(app)
+        names = _watch_telemetry(app)
+    except NotUnderstood as why:
+        whole = why
+    router = getattr(app, "router", None)
+    if isinstance(router, APIRouter):
+        flat = Flattener(limit)
+        flat.add_router(router)
+        entries = flat.entries
+        table = Table(
+            app=app,
+            entries=(),
+            watched_lists=tuple((each.routes, tuple(each.routes)) for each in flat.routers),
+            watched_names=(
+                *((vars(each), "routes", each.routes) for each in flat.routers),
+                *names,
+            ),
+            watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
+            watched_dicts=tuple(flat.states),
+        )
+    else:
+        entries = [Entry(None, frozenset(), None, {}, None, "")]
+    if whole is not None:
+        entries = [_without_plan(entry, whole) for entry in entries]
+    return dataclasses.replace(table, entries=tuple(entries))
+
+
+def _without_plan(entry: Entry, why: NotUnderstood) -> Entry:
+    if entry.plan is None and entry.reason:
+        return entry
+    return dataclasses.replace(entry, plan=None, reason=why.reason, advice=why.advice)
+
+
+def _router_limit(app: Any) -> int | None:
+    """Return the body limit of an application's router.
+
+    Raises NotUnderstood for a router that does something else before it looks for a route.
+    """
+    router = app.router
+    schema.check_settings(app, FastAPI, schema.APPLICATION)
+    if not isinstance(router, APIRouter):
+        raise NotUnderstood(f"the application's router is a {name_of(type(router))}")
+    schema.check_settings(router, APIRouter, schema.ROUTER)
+    odd = overridden(router, APIRouter, _ROUTER_METHODS)
+    if odd is not None:
+        raise NotUnderstood(
+            f"the application's router, {name_of(type(router))}, has a `{odd}` of its own"
+        )
+    stack, limit = without_limit(former_stack(router))
+    if getattr(stack, "__func__", None) is not APIRouter.app or stack.__self__ is not router:
+        raise NotUnderstood(
+            "the application's router has a middleware stack of its own",
+            "add the middleware to the application",
+        )
+    if getattr(router, "form_limits", None):
+        raise NotUnderstood("form_limits are set for the application")
+    return limit
+
+
+def former_stack(router: Any) -> Any:
+    """Return a router's middleware stack, without the router of ours that may stand before it."""
+    from camshaft import _core
+
+    stack = router.middleware_stack
+    kind = getattr(_core, "FastAPIRouter", None)
+    if kind is not None and type(stack) is kind:
+        return stack.original
+    return stack
+
+
+def _watch_telemetry(app: Any) -> list[tuple[dict[Any, Any], Any, Any]]:
+    """Return what tells that FastAPI's own telemetry is off, as it must stay.
+
+    Raises NotUnderstood if it is on: then there is something to be recorded of each request.
+    """
+    telemetry = getattr(app, "_native_telemetry", None)
+    if telemetry is None:
+        return []  # before FastAPI had it
+    on = NotUnderstood(
+        "FastAPI's telemetry is on, as OpenTelemetry has a provider",
+        'switch it off with telemetry={"tracing": False, "metrics": False, "logs": False}',
+    )
+    import importlib
+
+    config = telemetry.config
+    environment: dict[Any, Any] = getattr(os.environ, "_data", {})
+    encode: Any = getattr(os.environ, "encodekey", None)
+    watched: list[tuple[dict[Any, Any], Any, Any]] = [
+        (vars(app), "_native_telemetry", telemetry),
+        (vars(telemetry), "config", config),
+    ]
+    for switch, setting, module, name, variable in _PROVIDERS:
+        watched.append((config, switch, config[switch]))
+        if not config[switch]:
+            continue
+        members = vars(importlib.import_module(module))
+        key = encode(f"OTEL_PYTHON_{variable}_PROVIDER")
+        watched += [
+            (config, setting, None),
+            (members, name, None),
+            (environment, key, MISSING),
+        ]
+        if config[setting] is not None or members[name] is not None or key in environment:
+            raise on
+    return watched
