@@ -31,6 +31,7 @@ from camshaft.importer import ImportStringError, import_from_string
 from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
 from camshaft.message_log import MessageLogger
 from camshaft.middleware.proxy_headers import ProxyHeadersMiddleware
+from camshaft.reload.watched import Watched, watched
 from camshaft.server.lifespan import Lifespan
 from camshaft.settings import (
     HTTP_PROTOCOLS,
@@ -44,7 +45,6 @@ from camshaft.settings import (
     option_name,
 )
 from camshaft.unsupported import refuse_unsupported
-from camshaft.watched import Watched, watched
 
 # Exit status of a server that could not start, as uvicorn's.
 STARTUP_FAILURE = 3

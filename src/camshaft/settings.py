@@ -339,7 +339,9 @@ class Settings:
         multiple=True,
         exists=True,
     )
-    reload_delay: float = setting(0.25, "Seconds between two looks at the files.")
+    reload_delay: float = setting(
+        0.25, "Seconds between two looks at the files.", check=negative_time
+    )
     reload_includes: list[str] | str | None = setting(
         None, "Pattern of files to watch.", option="reload-include", multiple=True
     )

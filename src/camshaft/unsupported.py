@@ -10,7 +10,6 @@ from typing import Any
 
 from camshaft.settings import ConfigError
 
-_RELOAD = "reloading is not supported yet; restart camshaft, or run uvicorn while developing"
 _WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
 
 # Name of the setting: the values that mean "off", and what to say of any other.
@@ -18,7 +17,7 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "http2": ((False,), "HTTP/2 is not supported yet; a proxy can speak it to clients"),
 }
 
-NO_PROCESSES = ("reload", "workers")
+NO_PROCESSES = ("workers",)
 """Settings that Config knows, but that need a master which does not exist yet."""
 
 
@@ -32,7 +31,5 @@ def refuse_unsupported(config: object) -> None:
 
 def refuse_processes(config: Any) -> None:
     """Raise ConfigError for what needs more processes than this one."""
-    if config.reload:
-        raise ConfigError("reload", config.reload, _RELOAD)
-    if config.workers > 1:
+    if config.workers > 1 and not config.reload:
         raise ConfigError("workers", config.workers, _WORKERS)

@@ -11,7 +11,10 @@ import logging
 import sys
 import types
 import warnings
+from pathlib import Path
 from typing import Any
+
+import watchfiles
 
 import camshaft
 import camshaft.application
@@ -21,6 +24,8 @@ import camshaft.importer
 import camshaft.logging
 import camshaft.message_log
 import camshaft.middleware.proxy_headers
+import camshaft.reload.changes
+import camshaft.reload.reloader
 import camshaft.server.lifespan
 import camshaft.server.server
 import camshaft.server.state
@@ -73,6 +78,83 @@ class _Absent:
         raise NotImplementedError
 
 
+class _Target:
+    """A process's target that takes the sockets alone."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def __call__(self, config: Any, sockets: Any) -> None:
+        self.target(sockets)
+
+
+class _Asked:
+    """Changes that should_restart() of a reloader tells."""
+
+    name = "BaseReload"
+
+    def __init__(self, reloader: Any) -> None:
+        self.reloader = reloader
+
+    def begin(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+    def look(self) -> list[Path]:
+        try:
+            return self.reloader.should_restart() or []
+        except StopIteration:
+            self.reloader.should_exit.set()
+            return []
+
+
+class _BaseReload(camshaft.reload.reloader.Reloader):
+    """Our reloader, by the methods that uvicorn's subclasses have."""
+
+    def __init__(self, config: Any, target: Any, sockets: Any) -> None:
+        super().__init__(config, _Target(target), sockets, _Asked(self))
+
+    def __next__(self) -> Any:
+        return self.should_restart()
+
+    def signal_handler(self, number: int, frame: Any) -> None:
+        self.handle_signal(number, frame)
+
+    def pause(self) -> None:
+        if self.should_exit.wait(self.config.reload_delay):
+            raise StopIteration
+
+    def should_restart(self) -> Any:
+        self.pause()
+        return self.changes.look() or None
+
+
+class _StatReload(_BaseReload):
+    def __init__(self, config: Any, target: Any, sockets: Any) -> None:
+        super().__init__(config, target, sockets)
+        watched = camshaft.reload.reloader.watched_by(config)
+        self.changes = camshaft.reload.changes.StatChanges(watched)
+
+
+class _WatchFilesReload(_BaseReload):
+    def __init__(self, config: Any, target: Any, sockets: Any) -> None:
+        super().__init__(config, target, sockets)
+        watched = camshaft.reload.reloader.watched_by(config)
+        self.changes = camshaft.reload.changes.WatchFilesChanges(watched, self.should_exit)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "watcher":
+            self.changes.watcher = value
+        else:
+            super().__setattr__(name, value)
+
+
+def _file_filter(config: Any) -> Any:
+    return camshaft.reload.changes.FileFilter(camshaft.reload.reloader.watched_by(config))
+
+
 class _UvicornDeprecationWarning(UserWarning):
     pass
 
@@ -107,7 +189,20 @@ _module("logging", camshaft.logging)
 main = camshaft.cli.main
 run = camshaft.serve
 sys.modules[f"{__name__}.main"] = _Main(f"{__name__}.main")
-_module("supervisors", ChangeReload=_Absent, Multiprocess=_Absent)
+_module("supervisors", ChangeReload=camshaft.reload.reloader.Reloader, Multiprocess=_Absent)
+_module(
+    "supervisors.basereload",
+    BaseReload=_BaseReload,
+    _display_path=camshaft.reload.reloader.display_path,
+)
+_module("supervisors.statreload", StatReload=_StatReload)
+# What a test replaces in it, the reloader calls.
+_module(
+    "supervisors.watchfilesreload",
+    watchfiles,
+    FileFilter=_file_filter,
+    WatchFilesReload=_WatchFilesReload,
+)
 _module("lifespan")
 _module("lifespan.on", LifespanOn=camshaft.server.lifespan.Lifespan)
 _module("lifespan.off", LifespanOff=camshaft.server.lifespan.Lifespan)

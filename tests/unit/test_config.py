@@ -144,12 +144,6 @@ def test_refusals_say_what_was_asked_for() -> None:
     assert str(caught.value) == (
         "--workers 2: only one worker is supported yet; run one camshaft per port behind a proxy."
     )
-    with pytest.raises(ConfigError) as caught:
-        refuse_processes(Config("main:app", reload=True))
-    assert str(caught.value) == (
-        "--reload: reloading is not supported yet; "
-        "restart camshaft, or run uvicorn while developing."
-    )
     refused("--http2: HTTP/2 is not supported yet; a proxy can speak it to clients.", http2=True)
 
 

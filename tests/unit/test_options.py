@@ -145,7 +145,7 @@ def test_refusal_names_the_variable(command: Command) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "--reload",
+        "--reload-delay -1",
         "--workers 2",
         "--http fast",
         "--http2",

@@ -81,6 +81,26 @@ async def open_listeners(config: Config) -> list[Listening]:
     return opened
 
 
+def listen(config: Config) -> list[Listening]:
+    """Listen on what the configuration asks for, for other processes to accept; and log it.
+
+    Connections wait from now on. Raises ListenError.
+    """
+    opened = asyncio.run(open_listeners(config))
+    try:
+        for listening in opened:
+            for sock in listening.sockets:
+                sock.listen(config.backlog)
+    except OSError as error:
+        for other in opened:
+            other.close()
+        where = listening.where % listening.arguments
+        raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
+    for listening in opened:
+        log_started(listening)
+    return opened
+
+
 async def _open(bind: Bind, config: Config) -> Listening:
     if bind.fd is None and bind.path is None:
         return _host(bind, config, await bind_host(bind, _option(config)))
@@ -113,9 +133,12 @@ def _host(bind: Bind, config: Config, sockets: list[socket.socket]) -> Listening
 
 
 def _fail(bind: Bind, error: OSError, hint: str = "") -> ListenError:
-    reason = error.strerror.lower() if error.strerror else str(error)
     number = f"[Errno {error.errno}] " if error.errno is not None else ""
-    return ListenError(f"{number}Cannot listen on {bind.name}: {reason}{hint}.")
+    return ListenError(f"{number}Cannot listen on {bind.name}: {_reason(error)}{hint}.")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror.lower() if error.strerror else str(error)
 
 
 def from_descriptor(bind: Bind, option: str) -> socket.socket:

@@ -4,10 +4,12 @@
 import inspect
 import logging
 import os
+import socket
 import sys
 from typing import Any
 
 from camshaft.config import STARTUP_FAILURE, Config
+from camshaft.server.listeners import ListenError, listen
 from camshaft.server.server import Server
 from camshaft.server.tls import TlsError
 from camshaft.settings import Settings
@@ -35,11 +37,19 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
         )
         sys.exit(STARTUP_FAILURE)
     refuse_processes(config)
+    if config.should_reload:
+        serve_reloading(config)
+    else:
+        run_server(config)
+
+
+def run_server(config: Config, sockets: list[socket.socket] | None = None) -> None:
+    """Import the application and serve it in this process; `sockets` as in Server.run."""
     # Before there is a loop: what a module does while it is imported may need that there is none.
     config.load_app()
     server = Server(config)
     try:
-        server.run()
+        server.run(sockets)
     except KeyboardInterrupt:
         # The signal that ended the server, raised again.
         pass
@@ -49,6 +59,24 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
         sys.exit(1)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def serve_reloading(config: Config) -> None:
+    """Listen here, and have other processes serve one after the other; see Reloader."""
+    # Here, because it is asked for by few.
+    from camshaft.reload.reloader import Reloader
+
+    try:
+        opened = listen(config)
+    except ListenError as error:
+        logger.error("%s", error)
+        sys.exit(STARTUP_FAILURE)
+    try:
+        sockets = [sock for listening in opened for sock in listening.sockets]
+        Reloader(config, run_server, sockets).run()
+    finally:
+        for listening in opened:
+            listening.close()
 
 
 def _signature() -> inspect.Signature:

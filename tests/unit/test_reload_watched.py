@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camshaft.config import Config
-from camshaft.watched import watched
+from camshaft.reload.watched import watched
 
 
 @pytest.fixture
