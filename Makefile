@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := examples/boardgames
 BENCH_ARGS ?=
+# All tests run in four processes, as they mostly wait; some of them (ARGS) in one, as is usual.
+SIDE_BY_SIDE ?= -n 4 --dist loadscope
 REQUIREMENTS := tools/requirements/test.txt $(EXAMPLE)/requirements.txt
 export PYTHON
 # A caller's own settings must not reach into the environment made here.
@@ -36,7 +38,7 @@ run:
 
 test: ctest
 	@tools/setup $(REQUIREMENTS)
-	timeout 1200 $(BIN)/python -m pytest $(ARGS)
+	timeout 1200 $(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 ctest:
 	@tools/setup

@@ -8,6 +8,7 @@ from one of the application, and `uvicorn-on-camshaft` against uvicorn on camsha
 
 import asyncio
 import importlib.util
+import itertools
 import os
 import pwd
 import re
@@ -160,6 +161,9 @@ def start_postgresql() -> Any:
     raise RuntimeError(f"PostgreSQL does not start: {'; '.join(reasons)}")
 
 
+NUMBERS = itertools.count(1)
+
+
 class Databases:
     """Makes empty databases of one kind."""
 
@@ -167,12 +171,11 @@ class Databases:
         self.kind = kind
         self._directory = directory
         self._server = server
-        self._count = 0
 
     def new(self) -> str:
         """The URL of a new, empty database."""
-        self._count += 1
-        name = f"games_{self._count}"
+        # A server may outlive the fixture that made this object, and so must its names.
+        name = f"games_{next(NUMBERS)}"
         if self.kind == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
         asyncio.run(self._create(name))

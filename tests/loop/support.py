@@ -151,16 +151,24 @@ async def receive_all(sock: socket.socket) -> bytes:
     return await receive_exactly(sock, sys.maxsize)
 
 
+# What every script begins with. On a busy machine any callback may be a slow one: in debug mode
+# that would stand among what the script itself says on stderr.
+SCRIPT_HEAD = """\
+from tests.loop.support import new_loop
+import logging
+logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing "))
+"""
+
+
 def run_script(body: str, *, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
     """(exit status, stdout, stderr) of Python code run in a process of its own.
 
     `new_loop` is defined for it. The process is killed after LIMIT, which gives a negative status.
     """
-    head = "from tests.loop.support import new_loop\n"
     environment = dict(os.environ, CAMSHAFT_TEST_LOOP=LOOP_NAME)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with Popen(
-        [sys.executable, "-c", head + textwrap.dedent(body), *arguments],
+        [sys.executable, "-c", SCRIPT_HEAD + textwrap.dedent(body), *arguments],
         cwd=root,
         env=environment,
         stdout=PIPE,

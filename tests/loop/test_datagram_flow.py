@@ -672,7 +672,10 @@ def test_a_forked_child_may_not_send(loop):
             transport.sendto(b"parent")
             assert peer.recv(10) == b"parent"
             transport.close()
+            peer.close()
+            await asyncio.sleep(0)
         loop.run_until_complete(main())
+        loop.close()
         """
     )
     assert (status, out, err) == (0, "", "")

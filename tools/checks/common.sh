@@ -6,6 +6,8 @@ venv=.venv
 python=$venv/bin/python
 example=examples/boardgames
 test_requirements=(tools/requirements/test.txt "$example/requirements.txt")
+# How pytest is to run whole suites: in three processes, as there may be another step beside this one.
+side_by_side=(-n 3 --dist loadscope)
 
 # This machine cannot run the step, for the stated reason.
 skip() {
