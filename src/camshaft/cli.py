@@ -7,12 +7,13 @@ uvicorn that camshaft has not yet are known and refused (see camshaft.unsupporte
 command line is never half obeyed.
 """
 
+import importlib
 import os
 import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, ClassVar, NoReturn, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
@@ -89,7 +90,21 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> l
     return [header.split(":", 1) for header in given]
 
 
-@click.command()
+class _Command(click.Command):
+    """The command, and those whose names its first word may be."""
+
+    others: ClassVar[dict[str, str]] = {"explain": "camshaft.fastapi.explain"}
+    """The modules of their `main`."""
+
+    def main(self, args: Any = None, prog_name: Any = None, *more: Any, **options: Any) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        if not words or words[0] not in self.others:
+            return super().main(args, prog_name, *more, **options)
+        command = importlib.import_module(self.others[words[0]]).main
+        return command.main(words[1:], f"camshaft {words[0]}", *more, **options)
+
+
+@click.command(cls=_Command)
 @click.argument("app", envvar=_variables("app"))
 @_options
 @click.option(
@@ -108,7 +123,10 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> l
 )
 @click.pass_context
 def main(context: click.Context, /, app: str, **settings: Any) -> None:
-    """Serve APP, an ASGI application given as module:attribute."""
+    """Serve APP, an ASGI application given as module:attribute.
+
+    `camshaft explain APP` shows how the routes of a FastAPI application are answered.
+    """
     try:
         serve(app, **_defaults(settings))
     except ConfigError as error:

@@ -9,6 +9,7 @@ routers, validators that were put off) may be made now.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from typing import Any
 
@@ -17,9 +18,11 @@ from fastapi.routing import APIRouter
 
 from camshaft.fastapi import schema
 from camshaft.fastapi.handlers import without_limit
-from camshaft.fastapi.plan import MISSING, Entry, Table
+from camshaft.fastapi.middleware import stands_alone
+from camshaft.fastapi.plan import MISSING, Entry, Kind, Table
 from camshaft.fastapi.reasons import NotUnderstood, name_of
 from camshaft.fastapi.routes import _ROUTER_METHODS, Flattener, overridden
+from camshaft.fastapi.trust import Trust
 
 # Where OpenTelemetry's API keeps its providers, and the variables that have one made.
 _PROVIDERS = (
@@ -29,42 +32,56 @@ _PROVIDERS = (
 )
 
 
-def describe(app: Any) -> Table:
+def describe(app: Any, *, former: Any = None, trust: Trust | None = None) -> Table:
     """Return the routing table of a FastAPI application.
 
-    If something keeps the whole of it from being understood, all routes are there without plans,
-    and the reason is the same for all. Never raises for what an application is like.
+    `former` is what stood at app.router.middleware_stack before our router; without, what stands
+    there. `trust` is how far plans may go (camshaft.fastapi.trust); without, all the way. If
+    something keeps the whole of the application from being understood, all routes are there
+    without plans, and the reason is the same for all.
     """
-    table = Table(app=app, entries=(), watched_lists=())
-    whole: NotUnderstood | None = None
+    trust = Trust() if trust is None else trust
+    whole: NotUnderstood | None = trust.refusal
     names: list[tuple[dict[Any, Any], Any, Any]] = []
     limit = None
     try:
-        limit = _router_limit(app)
+        limit = _router_limit(app, former)
         names = _watch_telemetry(app)
     except NotUnderstood as why:
-        whole = why
+        whole = whole or why
     router = getattr(app, "router", None)
-    if isinstance(router, APIRouter):
-        flat = Flattener(limit)
-        flat.add_router(router)
-        entries = flat.entries
-        table = Table(
-            app=app,
-            entries=(),
-            watched_lists=tuple((each.routes, tuple(each.routes)) for each in flat.routers),
-            watched_names=(
-                *((vars(each), "routes", each.routes) for each in flat.routers),
-                *names,
-            ),
-            watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
-            watched_dicts=tuple(flat.states),
-        )
-    else:
+    if not isinstance(router, APIRouter):
         entries = [Entry(None, frozenset(), None, {}, None, "")]
+        if whole is not None:
+            entries = [_without_plan(entry, whole) for entry in entries]
+        return Table(app=app, entries=tuple(entries), watched_lists=())
+    flat = Flattener(limit)
+    flat.add_router(router)
+    entries = flat.entries
     if whole is not None:
         entries = [_without_plan(entry, whole) for entry in entries]
-    return dataclasses.replace(table, entries=tuple(entries))
+    if trust.generators is not None:
+        entries = [
+            _without_plan(entry, trust.generators) if _has_generators(entry) else entry
+            for entry in entries
+        ]
+    return Table(
+        app=app,
+        entries=tuple(entries),
+        watched_lists=tuple((each.routes, tuple(each.routes)) for each in flat.routers),
+        watched_names=(
+            *((vars(each), "routes", each.routes) for each in flat.routers),
+            *names,
+        ),
+        watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
+        whole=trust.whole and whole is None and stands_alone(app),
+        watched_dicts=tuple(flat.states),
+    )
+
+
+def _has_generators(entry: Entry) -> bool:
+    generators = (Kind.ASYNC_GENERATOR, Kind.GENERATOR)
+    return entry.plan is not None and any(node.kind in generators for node in entry.plan.nodes)
 
 
 def _without_plan(entry: Entry, why: NotUnderstood) -> Entry:
@@ -73,7 +90,7 @@ def _without_plan(entry: Entry, why: NotUnderstood) -> Entry:
     return dataclasses.replace(entry, plan=None, reason=why.reason, advice=why.advice)
 
 
-def _router_limit(app: Any) -> int | None:
+def _router_limit(app: Any, former: Any) -> int | None:
     """Return the body limit of an application's router.
 
     Raises NotUnderstood for a router that does something else before it looks for a route.
@@ -88,7 +105,7 @@ def _router_limit(app: Any) -> int | None:
         raise NotUnderstood(
             f"the application's router, {name_of(type(router))}, has a `{odd}` of its own"
         )
-    stack, limit = without_limit(former_stack(router))
+    stack, limit = without_limit(router.middleware_stack if former is None else former)
     if getattr(stack, "__func__", None) is not APIRouter.app or stack.__self__ is not router:
         raise NotUnderstood(
             "the application's router has a middleware stack of its own",
@@ -97,17 +114,6 @@ def _router_limit(app: Any) -> int | None:
     if getattr(router, "form_limits", None):
         raise NotUnderstood("form_limits are set for the application")
     return limit
-
-
-def former_stack(router: Any) -> Any:
-    """Return a router's middleware stack, without the router of ours that may stand before it."""
-    from camshaft import _core
-
-    stack = router.middleware_stack
-    kind = getattr(_core, "FastAPIRouter", None)
-    if kind is not None and type(stack) is kind:
-        return stack.original
-    return stack
 
 
 def _watch_telemetry(app: Any) -> list[tuple[dict[Any, Any], Any, Any]]:
@@ -122,8 +128,6 @@ def _watch_telemetry(app: Any) -> list[tuple[dict[Any, Any], Any, Any]]:
         "FastAPI's telemetry is on, as OpenTelemetry has a provider",
         'switch it off with telemetry={"tracing": False, "metrics": False, "logs": False}',
     )
-    import importlib
-
     config = telemetry.config
     environment: dict[Any, Any] = getattr(os.environ, "_data", {})
     encode: Any = getattr(os.environ, "encodekey", None)

@@ -105,6 +105,7 @@ class Flattener:
                 effective.path,
                 f"its class, {name_of(type(route))}, has a `{odd}` of its own",
                 "do in a dependency what that does",
+                route=route,
             )
             return
         plan: Plan | None = None
@@ -214,7 +215,12 @@ class Flattener:
         )
 
     def _add_barrier(
-        self, path: str, reason: str, advice: str = "", prefix: str | None = None
+        self,
+        path: str,
+        reason: str,
+        advice: str = "",
+        prefix: str | None = None,
+        route: Any = None,
     ) -> None:
         self.entries.append(
             Entry(
@@ -225,6 +231,7 @@ class Flattener:
                 plan=None,
                 reason=reason,
                 prefix=prefix,
+                route=route,
                 after_included=self._after_included,
                 path=path,
                 advice=advice,

@@ -60,7 +60,7 @@ CELLS = _words(
 )
 ROUTE = _words(
     """
-    self path endpoint response_model status_code tags dependencies summary description
+    path endpoint response_model status_code tags dependencies summary description
     response_description responses deprecated name methods operation_id
     response_model_include response_model_exclude response_model_by_alias
     response_model_exclude_unset response_model_exclude_defaults response_model_exclude_none
@@ -70,7 +70,7 @@ ROUTE = _words(
 )
 ROUTER = _words(
     """
-    self prefix tags dependencies default_response_class responses callbacks routes
+    prefix tags dependencies default_response_class responses callbacks routes
     redirect_slashes default dependency_overrides_provider route_class on_startup
     on_shutdown lifespan deprecated include_in_schema generate_unique_id_function
     strict_content_type max_body_size form_limits
@@ -78,7 +78,7 @@ ROUTER = _words(
 )
 APPLICATION = _words(
     """
-    self debug routes title summary description version openapi_url openapi_tags servers
+    debug routes title summary description version openapi_url openapi_tags servers
     dependencies default_response_class redirect_slashes docs_url redoc_url
     swagger_ui_oauth2_redirect_url swagger_ui_init_oauth middleware exception_handlers
     on_startup on_shutdown lifespan terms_of_service contact license_info openapi_prefix
@@ -86,6 +86,17 @@ APPLICATION = _words(
     swagger_ui_parameters generate_unique_id_function separate_input_output_schemas
     openapi_external_docs strict_content_type max_body_size form_limits telemetry extra
     """
+)
+
+# (file, class, what is known of it, whether that is its constructor's parameters, not its fields)
+CLASSES = (
+    ("fastapi/dependencies/models.py", "Dependant", DEPENDANT, False),
+    ("fastapi/_compat/v2.py", "ModelField", MODEL_FIELD, False),
+    ("fastapi/routing.py", "_EffectiveRouteContext", CONTEXT, False),
+    ("fastapi/routing.py", "_RouterIncludeContext", INCLUDE, False),
+    ("fastapi/routing.py", "APIRoute", ROUTE, True),
+    ("fastapi/routing.py", "APIRouter", ROUTER, True),
+    ("fastapi/applications.py", "FastAPI", APPLICATION, True),
 )
 
 
