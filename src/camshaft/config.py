@@ -258,7 +258,8 @@ class Config(Settings):
         from camshaft.server.tls import ssl_context
 
         self._load_protocols()
-        self.ssl = ssl_context(self)
+        if self.ssl is None:
+            self.ssl = ssl_context(self)
         app = self.load_app()
         try:
             app = call_factory(app, factory=self.factory)

@@ -185,6 +185,12 @@ def no_bind(value: list[str] | str | None) -> str | None:
     return None
 
 
+def no_identity(value: str | int | None) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return None
+    return None if isinstance(value, int) and 0 <= value < 2**32 - 1 else "a name or a number"
+
+
 def no_permissions(value: str | int) -> str | None:
     return None if mode_of(value) is not None else "permissions are given in octal, as 660"
 
@@ -483,6 +489,27 @@ class Settings:
     )
     ssl_handshake_timeout: float = setting(
         15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time
+    )
+
+    # The process: docs/deploy.md.
+    user: str | int | None = setting(
+        None,
+        "User to run the application as, by name or number, once root has opened the port and read "
+        "the TLS key.",
+        check=no_identity,
+    )
+    group: str | int | None = setting(
+        None,
+        "Group to run the application as; the user's unless said otherwise.",
+        check=no_identity,
+    )
+    umask: str | int | None = setting(
+        None,
+        "Permissions that files made by the application do not get, in octal, as 027.",
+        check=lambda value: None if value is None else no_permissions(value),
+    )
+    pidfile: Path | None = setting(
+        None, "File for the process's number; it is locked, and refused while another lives."
     )
 
     # Limits on what a client may ask for and how slowly: docs/server/limits.md.

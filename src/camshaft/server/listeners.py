@@ -14,6 +14,7 @@ from typing import Any
 from camshaft.binds import Bind, parse_bind, shown_path
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.logging import paint
+from camshaft.server.privileges import identity
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -119,6 +120,9 @@ def _opened(bind: Bind, config: Config) -> Listening:
         return Listening([sock], "socket %s", (sock.getsockname(),))
     assert bind.path is not None
     sock = bind_unix(bind, config.unix_mode, _option(config) or "--uds")
+    owner = identity(config)
+    if owner is not None:
+        owner.own(sock)
     listening = Listening([sock], "unix socket %s", (shown_path(bind.path),))
     if not bind.path.startswith("\0"):
         listening.path, listening.inode = bind.path, inode(bind.path)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`camshaft.serve`: what the command does, as a function."""
 
+import asyncio
 import inspect
 import logging
 import os
@@ -9,10 +10,14 @@ import sys
 from typing import Any
 
 from camshaft.config import STARTUP_FAILURE, Config
-from camshaft.server.listeners import ListenError, listen
+from camshaft.server.listeners import ListenError, listen, open_listeners
+from camshaft.server.pidfile import Pidfile
+from camshaft.server.privileges import identity
+from camshaft.server.process import ProcessServer
 from camshaft.server.server import Server
-from camshaft.server.tls import TlsError
-from camshaft.settings import Settings
+from camshaft.server.tls import TlsError, ssl_context
+from camshaft.settings import Settings, mode_of, option_name
+from camshaft.systemd import passed_descriptors
 from camshaft.unsupported import refuse_processes
 
 logger = logging.getLogger("uvicorn.error")
@@ -30,6 +35,11 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     inspect.signature(serve).bind(app, **settings)
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
+    umask = settings.get("umask")
+    mask = mode_of(umask) if isinstance(umask, str | int) else None
+    if mask is not None:
+        # Before the logs are opened.
+        os.umask(mask)
     config = Config(app, **settings)
     if config.use_subprocess and not isinstance(app, str):
         logger.warning(
@@ -37,17 +47,77 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
         )
         sys.exit(STARTUP_FAILURE)
     refuse_processes(config)
-    if config.should_reload:
-        serve_reloading(config)
-    else:
-        run_server(config)
+    use_passed_sockets(config)
+    pidfile = Pidfile.create(os.fspath(config.pidfile)) if config.pidfile is not None else None
+    try:
+        if config.should_reload:
+            serve_reloading(config)
+        else:
+            serve_alone(config, pidfile)
+    finally:
+        if pidfile is not None:
+            pidfile.remove()
 
 
-def run_server(config: Config, sockets: list[socket.socket] | None = None) -> None:
-    """Import the application and serve it in this process; `sockets` as in Server.run."""
+def use_passed_sockets(config: Config) -> None:
+    """Listen on the sockets that systemd has opened, unless the settings say something else."""
+    passed = passed_descriptors()
+    if not passed:
+        return
+    for name in ("bind", "fd", "uds", "host", "port"):
+        # An option that may be given several times is an empty tuple when it is not.
+        if (getattr(config, name) or None) != (Settings.table[name].default or None):
+            logger.warning(
+                "The sockets of $LISTEN_FDS are not used: %s says what is.", option_name(name)
+            )
+            return
+    config.bind = [f"fd://{descriptor}" for descriptor in passed]
+
+
+def serve_alone(config: Config, pidfile: Pidfile | None = None) -> None:
+    """Serve in this process, as another user if that is asked for."""
+    at_end = pidfile.remove if pidfile is not None else None
+    if identity(config) is None:
+        run_server(config, None, ProcessServer(config, at_end=at_end))
+        return
+    # What only root can do, before there is none.
+    try:
+        opened = asyncio.run(open_listeners(config))
+    except ListenError as error:
+        logger.error("%s", error)
+        sys.exit(STARTUP_FAILURE)
+    try:
+        sockets = [sock for listening in opened for sock in listening.sockets]
+        run_server(config, sockets, ProcessServer(config, opened, at_end))
+    finally:
+        for listening in opened:
+            listening.close()
+
+
+def take_identity(config: Config) -> None:
+    """Become the user that the application runs as, when the TLS key has been read."""
+    who = identity(config)
+    if who is not None:
+        if config.ssl is None:
+            config.ssl = ssl_context(config)
+        who.take()
+
+
+def run_server(
+    config: Config, sockets: list[socket.socket] | None = None, server: Server | None = None
+) -> None:
+    """Import the application and serve it in this process; `sockets` as in Server.run.
+
+    `server` is made of the configuration if there is none yet.
+    """
+    try:
+        take_identity(config)
+    except TlsError as error:
+        logger.error("%s", error)
+        sys.exit(1)
     # Before there is a loop: what a module does while it is imported may need that there is none.
     config.load_app()
-    server = Server(config)
+    server = server or Server(config)
     try:
         server.run(sockets)
     except KeyboardInterrupt:
