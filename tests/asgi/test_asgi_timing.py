@@ -6,6 +6,7 @@ those that shall not are hours.
 """
 
 import asyncio
+import contextlib
 import gc
 import socket
 import time
@@ -162,9 +163,10 @@ def test_unread_body_is_not_the_peers_fault(start: Serve) -> None:
         head = get("/", f"Content-Length: {size}", method="POST")
         client.send(head)
         sent = 0
-        with pytest.raises(BlockingIOError):
-            while True:
-                sent += client.sock.send(bytes(1 << 16))
+        with contextlib.suppress(BlockingIOError):
+            # All but the last byte, if this system's buffers hold as much.
+            while sent < size - 1:
+                sent += client.sock.send(bytes(min(1 << 16, size - 1 - sent)))
         served.run(asyncio.sleep(0.8))
         served.call(go.set)
         client.sock.settimeout(LIMIT)

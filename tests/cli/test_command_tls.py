@@ -112,7 +112,9 @@ def test_hangup_ends_a_server_without_tls(tmp_path: Path) -> None:
 
 def test_many_connections_while_it_is_renewed(files: Files, tmp_path: Path) -> None:
     """None is refused, none is dropped."""
-    with Serving(tmp_path, "served:app", "--ssl-certfile", str(files.both)) as server:
+    # All thirty handshakes may take longer than an idle connection is usually kept.
+    kept = ("--timeout-keep-alive", "1000")
+    with Serving(tmp_path, "served:app", *kept, "--ssl-certfile", str(files.both)) as server:
         clients = []
         for number in range(30):
             if number % 5 == 0:
