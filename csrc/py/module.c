@@ -53,7 +53,7 @@ static int module_exec(PyObject *module) {
         cam_arrival_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
         cam_write_pipe_exec(module, state) < 0 || cam_process_pipe_exec(module, state) < 0 ||
         cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0 ||
-        cam_http_exec(module, state) < 0) {
+        cam_http_exec(module, state) < 0 || cam_fastapi_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -66,7 +66,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 #undef X
     int status = cam_tls_traverse(state, visit, arg);
     status = status ? status : cam_asgi_traverse(state, visit, arg);
-    return status ? status : cam_http_traverse(state, visit, arg);
+    status = status ? status : cam_http_traverse(state, visit, arg);
+    return status ? status : cam_fastapi_traverse(state, visit, arg);
 }
 
 static void module_free(void *module) {
@@ -81,6 +82,7 @@ static void module_free(void *module) {
     cam_handle_free_stock(state);
     cam_asgi_free(state);
     cam_http_free(state);
+    cam_fastapi_free(state);
     cam_tls_free(state);
 }
 

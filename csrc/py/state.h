@@ -14,6 +14,7 @@
 #include <Python.h>
 
 #include "asgi/constants.h"
+#include "fastapi/constants.h"
 #include "http/constants.h"
 #include "transport/tls_library.h"
 
@@ -232,6 +233,7 @@ typedef struct cam_state {
     cam_handle_stock *handle_stock; /* loop/handle.c: handles kept for the next call_soon */
     cam_asgi_constants asgi;        /* asgi/ */
     cam_http_constants http;        /* http/ */
+    cam_fastapi_constants fastapi;  /* fastapi/ */
     cam_tls_library tls;            /* transport/tls_library.c */
 } cam_state;
 
@@ -257,6 +259,7 @@ int cam_lookup_exec(cam_state *state);
 int cam_executor_exec(PyObject *module, cam_state *state);
 int cam_asgi_exec(PyObject *module, cam_state *state);
 int cam_http_exec(PyObject *module, cam_state *state);
+int cam_fastapi_exec(PyObject *module, cam_state *state);
 
 /* Frees what the state holds outside of the object tables. */
 void cam_handle_free_stock(cam_state *state);
@@ -265,6 +268,8 @@ void cam_asgi_free(cam_state *state);
 int cam_asgi_traverse(cam_state *state, visitproc visit, void *arg);
 void cam_http_free(cam_state *state);
 int cam_http_traverse(cam_state *state, visitproc visit, void *arg);
+void cam_fastapi_free(cam_state *state);
+int cam_fastapi_traverse(cam_state *state, visitproc visit, void *arg);
 void cam_tls_free(cam_state *state);
 int cam_tls_traverse(cam_state *state, visitproc visit, void *arg);
 

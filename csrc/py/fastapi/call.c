@@ -1,0 +1,1004 @@
+/* SPDX-License-Identifier: MIT */
+#include "fastapi/call.h"
+
+#include "coroutine.h"
+#include "fastapi/answer.h"
+#include "fastapi/router.h"
+
+#include "compat.h"
+
+/* What a step has come to. */
+typedef enum progress {
+    GO_ON,  /* the next stage */
+    WAIT,   /* for call->inner */
+    ENDED,  /* *value is the result, a new reference */
+    FAILED, /* with the exception that is set */
+    REPLAY, /* FastAPI is to do it all */
+} progress;
+
+/* ---- awaiting ---- */
+
+/* Whether a generator may be awaited: types.coroutine() has marked its code. */
+static bool is_awaitable_generator(PyObject *object) {
+    if (!PyGen_CheckExact(object)) {
+        return false;
+    }
+    PyObject *code = PyObject_GetAttrString(object, "gi_code");
+    bool marked = code != NULL && PyCode_Check(code) &&
+                  (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE) != 0;
+    Py_XDECREF(code);
+    PyErr_Clear();
+    return marked;
+}
+
+/* Sets call->inner to what steps an awaitable, which is stolen. */
+static progress await(CallObject *call, PyObject *awaitable) {
+    if (awaitable == NULL) {
+        return FAILED;
+    }
+    if (PyCoro_CheckExact(awaitable)) {
+        Py_XSETREF(call->inner, awaitable);
+        return WAIT;
+    }
+    PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
+    PyObject *inner = NULL;
+    if (methods != NULL && methods->am_await != NULL) {
+        inner = methods->am_await(awaitable);
+        if (inner != NULL && !PyIter_Check(inner)) {
+            PyErr_Format(PyExc_TypeError, "__await__() returned non-iterator of type '%.100s'",
+                         Py_TYPE(inner)->tp_name);
+            Py_CLEAR(inner);
+        }
+    } else if (is_awaitable_generator(awaitable)) {
+        inner = Py_NewRef(awaitable);
+    } else {
+        PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression",
+                     Py_TYPE(awaitable)->tp_name);
+    }
+    Py_DECREF(awaitable);
+    Py_XSETREF(call->inner, inner);
+    return inner ? WAIT : FAILED;
+}
+
+/* ---- the body ---- */
+
+/* Whether a Content-Type says JSON as FastAPI reads it: 1, 0, or -1 when it is an odd one. */
+static int is_json_type(const char *text, Py_ssize_t len) {
+    const char *semicolon = memchr(text, ';', (size_t)len);
+    Py_ssize_t end = semicolon ? semicolon - text : len;
+    char lower[64];
+    for (Py_ssize_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] >= 0x7f || (unsigned char)text[i] < 0x20) {
+            return -1;
+        }
+    }
+    while (end > 0 && text[end - 1] == ' ') {
+        end--;
+    }
+    while (end > 0 && text[0] == ' ') {
+        text++;
+        end--;
+    }
+    if (end >= (Py_ssize_t)sizeof lower) {
+        return -1;
+    }
+    int slashes = 0;
+    for (Py_ssize_t i = 0; i < end; i++) {
+        lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
+        slashes += text[i] == '/';
+    }
+    static const char main_type[] = "application/";
+    Py_ssize_t prefix = sizeof main_type - 1;
+    if (slashes != 1 || end < prefix || memcmp(lower, main_type, (size_t)prefix) != 0) {
+        return 0;
+    }
+    const char *subtype = lower + prefix;
+    Py_ssize_t rest = end - prefix;
+    return (rest == 4 && memcmp(subtype, "json", 4) == 0) ||
+           (rest >= 5 && memcmp(subtype + rest - 5, "+json", 5) == 0);
+}
+
+/* Whether the body is JSON, by the first Content-Type: 1, 0, or -1 to leave it to FastAPI. */
+static int body_is_json(CallObject *call) {
+    PyObject *headers =
+        PyDict_GetItemWithError(call->scope, call->state->asgi.str_headers);
+    if (headers == NULL || !PyList_CheckExact(headers)) {
+        PyErr_Clear();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
+            return -1;
+        }
+        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        if (PyBytes_GET_SIZE(name) == 12 &&
+            memcmp(PyBytes_AS_STRING(name), "content-type", 12) == 0) {
+            if (PyBytes_GET_SIZE(value) == 0) {
+                break;
+            }
+            return is_json_type(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value));
+        }
+    }
+    return !call->plan->strict_content_type;
+}
+
+/* json.loads(bytes), by the scanner that it ends in where that is known to be the same. */
+static PyObject *load_json(CallObject *call, PyObject *bytes) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    Py_ssize_t len = PyBytes_GET_SIZE(bytes);
+    const char *text = PyBytes_AS_STRING(bytes);
+    /* UTF-16 and -32 and a byte order mark begin or go on with a NUL or a byte above ASCII. */
+    if (len >= 4 && (text[0] == '{' || text[0] == '[') && text[1] != '\0' && text[2] != '\0' &&
+        (text[len - 1] == '}' || text[len - 1] == ']')) {
+        PyObject *string = PyUnicode_DecodeUTF8(text, len, NULL);
+        PyObject *zero = string ? PyLong_FromLong(0) : NULL;
+        PyObject *args[] = {string, zero};
+        PyObject *both = zero ? PyObject_Vectorcall(c->scan_once, args, 2, NULL) : NULL;
+        PyObject *value = NULL;
+        if (both != NULL && PyTuple_CheckExact(both) && PyTuple_GET_SIZE(both) == 2 &&
+            PyLong_AsSsize_t(PyTuple_GET_ITEM(both, 1)) == PyUnicode_GET_LENGTH(string)) {
+            value = Py_NewRef(PyTuple_GET_ITEM(both, 0));
+        }
+        Py_XDECREF(both);
+        Py_XDECREF(zero);
+        Py_XDECREF(string);
+        if (value != NULL) {
+            return value;
+        }
+        PyErr_Clear();
+    }
+    return PyObject_CallOneArg(c->loads, bytes);
+}
+
+/* The whole body is there. */
+static progress decode_body(CallObject *call) {
+    call->stage = CAM_CALL_READY;
+    if (!PyBytes_CheckExact(call->body_bytes)) {
+        return REPLAY;
+    }
+    if (PyBytes_GET_SIZE(call->body_bytes) == 0) {
+        return GO_ON;
+    }
+    int json = body_is_json(call);
+    if (json < 0) {
+        return REPLAY;
+    }
+    if (json == 0) {
+        call->body = Py_NewRef(call->body_bytes);
+        return GO_ON;
+    }
+    call->body = load_json(call, call->body_bytes);
+    if (call->body == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return FAILED;
+        }
+        PyErr_Clear();
+        return REPLAY;
+    }
+    call->body_decoded = true;
+    return call->request && PyObject_SetAttr(call->request, call->state->fastapi.str_json_attribute,
+                                             call->body) < 0
+               ? FAILED
+               : GO_ON;
+}
+
+static progress receive_more(CallObject *call) {
+    call->stage = CAM_CALL_BODY;
+    return await(call, PyObject_CallNoArgs(call->receive));
+}
+
+/* An event was received. */
+static progress take_event(CallObject *call, PyObject *event) {
+    const cam_asgi_constants *asgi = &call->state->asgi;
+    if (call->events == NULL && (call->events = PyList_New(0)) == NULL) {
+        return FAILED;
+    }
+    if (PyList_Append(call->events, event) < 0) {
+        return FAILED;
+    }
+    if (!PyDict_CheckExact(event)) {
+        return REPLAY;
+    }
+    PyObject *type = PyDict_GetItemWithError(event, asgi->str_type);
+    if (type == NULL || !PyUnicode_Check(type) ||
+        PyUnicode_Compare(type, asgi->str_http_request) != 0) {
+        PyErr_Clear();
+        return REPLAY; /* the peer has gone, above all */
+    }
+    PyObject *piece = PyDict_GetItemWithError(event, asgi->str_body);
+    PyObject *more = PyDict_GetItemWithError(event, asgi->str_more_body);
+    int goes_on = more ? PyObject_IsTrue(more) : 0;
+    if (goes_on < 0 || PyErr_Occurred() || (piece != NULL && !PyBytes_CheckExact(piece))) {
+        PyErr_Clear();
+        return REPLAY;
+    }
+    if (call->body_bytes == NULL) {
+        call->body_bytes = piece ? Py_NewRef(piece) : PyBytes_FromStringAndSize(NULL, 0);
+    } else if (piece != NULL) {
+        PyBytes_Concat(&call->body_bytes, piece);
+    }
+    if (call->body_bytes == NULL) {
+        return FAILED;
+    }
+    return goes_on ? receive_more(call) : decode_body(call);
+}
+
+/* ---- dependencies and the endpoint ---- */
+
+static void mark_failed(CallObject *call, Py_ssize_t node) {
+    if (node >= 0) {
+        call->failed[node] = 1;
+    }
+}
+
+/* A node has its value, which is stolen: hands it on, and keeps it for others with the same key. */
+static void settle_node(CallObject *call, const cam_node *node, PyObject *value) {
+    PyObject **slot = &call->values[call->plan->argument_count + node->slot];
+    if (*slot == NULL) {
+        *slot = Py_NewRef(value);
+    }
+    if (node->target >= 0) {
+        Py_XSETREF(call->values[node->target], value);
+    } else {
+        Py_DECREF(value);
+    }
+}
+
+/* What a node asks for beside parameters: into its last arguments. */
+static int inject(CallObject *call, const cam_node *node) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    Py_ssize_t place = node->first + PyTuple_GET_SIZE(node->names) - node->injected_count;
+    PyObject *injected = PyObject_GetAttrString(node->source, "injected");
+    for (Py_ssize_t i = 0; injected != NULL && i < node->injected_count; i++) {
+        PyObject *pair = PySequence_GetItem(injected, i);
+        PyObject *kind = pair ? PySequence_GetItem(pair, 0) : NULL;
+        long number = kind ? PyLong_AsLong(kind) : -1;
+        PyObject **kept = number == 2 ? &call->background
+                          : number == 3 ? &call->injected_response
+                                        : NULL;
+        PyObject *value = NULL;
+        if (number == 0 || number == 1) {
+            value = Py_NewRef(call->request);
+        } else if (kept != NULL && *kept != NULL) {
+            value = Py_NewRef(*kept);
+        } else if (kind != NULL) {
+            PyObject *scopes = PyObject_GetAttrString(node->source, "security_scopes");
+            PyObject *args[] = {kind, scopes};
+            value = scopes ? PyObject_Vectorcall(c->inject, args, 2, NULL) : NULL;
+            Py_XDECREF(scopes);
+            if (kept != NULL && value != NULL) {
+                *kept = Py_NewRef(value);
+            }
+        }
+        Py_XDECREF(kind);
+        Py_XDECREF(pair);
+        if (value == NULL) {
+            Py_DECREF(injected);
+            return -1;
+        }
+        Py_XSETREF(call->values[place + i], value);
+    }
+    Py_XDECREF(injected);
+    return injected ? 0 : -1;
+}
+
+/* Calls run_in_threadpool(node->call, **arguments). */
+static PyObject *call_in_thread(CallObject *call, const cam_node *node) {
+    Py_ssize_t count = PyTuple_GET_SIZE(node->names);
+    PyObject *small[16], **stack = small;
+    if (count + 1 > (Py_ssize_t)(sizeof small / sizeof small[0])) {
+        stack = PyMem_Malloc((size_t)(count + 1) * sizeof *stack);
+        if (stack == NULL) {
+            return PyErr_NoMemory();
+        }
+    }
+    stack[0] = node->call;
+    memcpy(stack + 1, &call->values[node->first], (size_t)count * sizeof *stack);
+    PyObject *awaitable =
+        PyObject_Vectorcall(call->state->fastapi.run_in_threadpool, stack, 1, node->names);
+    if (stack != small) {
+        PyMem_Free(stack);
+    }
+    return awaitable;
+}
+
+/* Enters a dependency with yield on the exit stack that its scope says. */
+static PyObject *enter_generator(CallObject *call, const cam_node *node) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    PyObject *stack = PyDict_GetItemWithError(
+        call->scope, node->function_scope ? c->str_function_astack : c->str_inner_astack);
+    PyObject *values = stack ? PyDict_New() : NULL;
+    for (Py_ssize_t i = 0; values != NULL && i < PyTuple_GET_SIZE(node->names); i++) {
+        if (PyDict_SetItem(values, PyTuple_GET_ITEM(node->names, i),
+                           call->values[node->first + i]) < 0) {
+            Py_CLEAR(values);
+        }
+    }
+    if (values == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_KeyError, "the scope has no exit stack");
+        }
+        return NULL;
+    }
+    PyObject *args[] = {node->dependant, stack, values, call->request};
+    PyObject *awaitable = PyObject_Vectorcall(c->solve_generator, args, 4, NULL);
+    Py_DECREF(values);
+    return awaitable;
+}
+
+/* FastAPI's exception for the errors of the fields, as a failure. */
+static progress refuse_request(CallObject *call) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    PyObject *args[] = {call->plan->source, call->scope, call->errors,
+                        call->body ? call->body : Py_None};
+    PyObject *error = PyObject_Vectorcall(c->invalid_request, args, 4, NULL);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return FAILED;
+}
+
+/* Begins the next node, or the endpoint. */
+static progress begin_node(CallObject *call) {
+    const cam_plan *plan = call->plan;
+    const cam_node *node = &plan->nodes[call->node];
+    bool last = call->node == plan->node_count - 1;
+    if (!plan->pure) {
+        call->user_code = true;
+        cam_filled filled = CamFields_Fill(call, node, true);
+        if (filled == CAM_FILL_RAISED) {
+            return FAILED;
+        }
+        if (filled == CAM_FILLED_WITH_ERRORS && call->failed == NULL) {
+            call->failed = PyMem_Calloc((size_t)plan->node_count, 1);
+            if (call->failed == NULL) {
+                PyErr_NoMemory();
+                return FAILED;
+            }
+        }
+        if (filled == CAM_FILLED_WITH_ERRORS) {
+            mark_failed(call, call->node);
+        }
+    }
+    if (last && call->errors != NULL) {
+        return refuse_request(call);
+    }
+    if (call->failed != NULL && call->failed[call->node]) {
+        mark_failed(call, node->parent);
+        call->node++;
+        return GO_ON;
+    }
+    PyObject *cached = call->values[plan->argument_count + node->slot];
+    if (!last && node->use_cache && cached != NULL) {
+        settle_node(call, node, Py_NewRef(cached));
+        call->node++;
+        return GO_ON;
+    }
+    if (node->injected_count > 0 && inject(call, node) < 0) {
+        return FAILED;
+    }
+    call->user_code = true;
+    call->stage = CAM_CALL_NODE;
+    switch ((cam_call_kind)node->kind) {
+    case CAM_CALL_THREAD:
+        return await(call, call_in_thread(call, node));
+    case CAM_CALL_ASYNC_GENERATOR:
+    case CAM_CALL_GENERATOR:
+        return await(call, enter_generator(call, node));
+    case CAM_CALL_COROUTINE:
+        break;
+    }
+    return await(call, PyObject_Vectorcall(node->call, &call->values[node->first], 0, node->names));
+}
+
+/* ---- the answer ---- */
+
+/* Lets a Response send itself. */
+static progress respond(CallObject *call, PyObject *response) {
+    call->stage = CAM_CALL_LAST;
+    PyObject *args[] = {response, call->scope, call->receive, call->send};
+    return await(call, PyObject_Vectorcall(call->state->fastapi.respond, args, 4, NULL));
+}
+
+static progress send_event(CallObject *call, PyObject *event) {
+    if (event == NULL) {
+        return FAILED;
+    }
+    PyObject *awaitable = PyObject_CallOneArg(call->send, event);
+    Py_DECREF(event);
+    if (awaitable == call->state->asgi.done) { /* there is nothing to wait for */
+        Py_DECREF(awaitable);
+        return GO_ON;
+    }
+    return await(call, awaitable);
+}
+
+static progress send_body(CallObject *call) {
+    call->stage = CAM_CALL_LAST;
+    return send_event(call, CamAnswer_BodyEvent(call, call->content));
+}
+
+/* Sends content, which is JSON in bytes. */
+static progress send_json(CallObject *call) {
+    PyObject *headers = CamAnswer_JsonHeaders(call, call->content);
+    PyObject *event =
+        headers ? CamAnswer_StartEvent(call, call->plan->answer.status, headers) : NULL;
+    Py_XDECREF(headers);
+    call->stage = CAM_CALL_START;
+    call->started = true;
+    return send_event(call, event);
+}
+
+/* Content is what FastAPI would make a Response of. */
+static progress build(CallObject *call, PyObject **value) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    PyObject *args[] = {call->plan->answer.source, call->content,
+                        call->background ? call->background : Py_None,
+                        call->injected_response ? call->injected_response : Py_None};
+    PyObject *response = PyObject_Vectorcall(c->build, args, 4, NULL);
+    if (response == NULL || call->request != NULL) {
+        *value = response;
+        return response ? ENDED : FAILED;
+    }
+    progress made = respond(call, response);
+    Py_DECREF(response);
+    return made;
+}
+
+/* Content is validated and serialised. */
+static progress send_content(CallObject *call, PyObject **value) {
+    const cam_answer_plan *answer = &call->plan->answer;
+    bool direct = call->request == NULL && answer->is_plain;
+    if (answer->serialize != NULL && answer->dump_json && direct &&
+        PyBytes_CheckExact(call->content)) {
+        return send_json(call);
+    }
+    if (direct && answer->is_json) {
+        PyObject *json = CamAnswer_Json(call->content, answer->serialize == NULL);
+        if (json != NULL) {
+            Py_SETREF(call->content, json);
+            return send_json(call);
+        }
+        if (PyErr_Occurred()) {
+            return FAILED;
+        }
+    }
+    if (answer->serialize == NULL) {
+        PyObject *encoded =
+            PyObject_CallOneArg(call->state->fastapi.jsonable_encoder, call->content);
+        if (encoded == NULL) {
+            return FAILED;
+        }
+        Py_SETREF(call->content, encoded);
+    }
+    return build(call, value);
+}
+
+/* A Response of the user's. */
+static progress take_response(CallObject *call, PyObject **value) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    if (call->request == NULL) {
+        return respond(call, call->content);
+    }
+    PyObject *background = PyObject_GetAttr(call->content, c->str_background);
+    if (background == NULL ||
+        (background == Py_None &&
+         PyObject_SetAttr(call->content, c->str_background,
+                          call->background ? call->background : Py_None) < 0)) {
+        Py_XDECREF(background);
+        return FAILED;
+    }
+    Py_DECREF(background);
+    *value = Py_NewRef(call->content);
+    return ENDED;
+}
+
+/* The endpoint has returned call->content. */
+static progress answer(CallObject *call, PyObject **value) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    const cam_plan *plan = call->plan;
+    PyObject *content = call->content;
+    bool builtin = PyDict_CheckExact(content) || PyList_CheckExact(content) ||
+                   PyUnicode_CheckExact(content) || content == Py_None;
+    int is_response = builtin ? 0 : PyObject_IsInstance(content, c->response);
+    if (is_response < 0) {
+        return FAILED;
+    }
+    if (is_response) {
+        return take_response(call, value);
+    }
+    if (plan->answer.validate == NULL) {
+        return send_content(call, value);
+    }
+    if (plan->nodes[plan->node_count - 1].kind == CAM_CALL_THREAD && !plan->answer.pure) {
+        PyObject *field = PyObject_GetAttrString(plan->answer.source, "field");
+        PyObject *args[] = {field, content};
+        PyObject *awaitable =
+            field ? PyObject_Vectorcall(c->validate_in_thread, args, 2, NULL) : NULL;
+        Py_XDECREF(field);
+        call->stage = CAM_CALL_VALIDATE;
+        return await(call, awaitable);
+    }
+    return CamAnswer_Serialize(call, false) < 0 ? FAILED : send_content(call, value);
+}
+
+/* ModelField.validate() has returned, from its thread. */
+static progress take_validated(CallObject *call, PyObject *both, PyObject **value) {
+    if (!PyTuple_Check(both) || PyTuple_GET_SIZE(both) != 2) {
+        PyErr_SetString(PyExc_TypeError, "validate() must give (value, errors)");
+        return FAILED;
+    }
+    int any = PyObject_IsTrue(PyTuple_GET_ITEM(both, 1));
+    if (any < 0) {
+        return FAILED;
+    }
+    if (any) {
+        PyObject *args[] = {PyTuple_GET_ITEM(both, 1), call->plan->source, call->scope,
+                            call->content};
+        PyObject *error =
+            PyObject_Vectorcall(call->state->fastapi.invalid_response, args, 4, NULL);
+        if (error != NULL) {
+            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+            Py_DECREF(error);
+        }
+        return FAILED;
+    }
+    Py_SETREF(call->content, Py_NewRef(PyTuple_GET_ITEM(both, 0)));
+    return CamAnswer_Serialize(call, true) < 0 ? FAILED : send_content(call, value);
+}
+
+/* ---- giving back to FastAPI ---- */
+
+static progress replay(CallObject *call) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    call->router->replayed_count++;
+    call->stage = CAM_CALL_LAST;
+    if (call->request != NULL) {
+        PyObject *handler = PyObject_GetAttrString(call->plan->source, "handler");
+        PyObject *awaitable = handler ? PyObject_CallOneArg(handler, call->request) : NULL;
+        Py_XDECREF(handler);
+        return await(call, awaitable);
+    }
+    PyObject *receive = Py_NewRef(call->receive);
+    if (call->events != NULL) {
+        PyObject *args[] = {call->events, receive};
+        Py_SETREF(receive, PyObject_Vectorcall(c->replay, args, 2, NULL));
+    }
+    PyObject *app = call->whole ? call->router->app : call->router->original;
+    PyObject *args[] = {call->scope, receive, call->send};
+    PyObject *awaitable = receive ? PyObject_Vectorcall(app, args, 3, NULL) : NULL;
+    Py_XDECREF(receive);
+    return await(call, awaitable);
+}
+
+/* What was awaited has raised. While the body is read that is FastAPI's to make an answer of: it
+ * reads once more, and is told the same. */
+static progress receiving_failed(CallObject *call) {
+    bool reading = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY;
+    if (!reading || !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return FAILED;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    int kept = 0;
+    if (call->request == NULL) {
+        call->events = call->events ? call->events : PyList_New(0);
+        kept = call->events ? PyList_Append(call->events, exception) : -1;
+    }
+    Py_DECREF(exception);
+    return kept < 0 ? FAILED : REPLAY;
+}
+
+/* Something was raised: it is what request_response()'s exception handlers, and the middleware,
+ * are for. Steals the exception. */
+static progress fail(CallObject *call, PyObject *exception) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    if (call->request != NULL || call->stage == CAM_CALL_ENDED ||
+        (call->stage == CAM_CALL_LAST && !call->started) ||
+        !PyErr_GivenExceptionMatches(exception, PyExc_Exception)) {
+        PyErr_SetRaisedException(exception);
+        return FAILED;
+    }
+    PyObject *args[] = {exception,
+                        call->scope,
+                        call->receive,
+                        call->send,
+                        call->body_bytes ? call->body_bytes : Py_None,
+                        call->body ? call->body : Py_None,
+                        call->body_decoded ? Py_True : Py_False,
+                        call->started ? Py_True : Py_False,
+                        call->router->app};
+    call->stage = CAM_CALL_LAST;
+    call->started = false;
+    PyObject *awaitable = call->whole ? PyObject_Vectorcall(c->fail_inside, args, 9, NULL)
+                                      : PyObject_Vectorcall(c->fail, args, 8, NULL);
+    Py_DECREF(exception);
+    return await(call, awaitable);
+}
+
+/* ---- the stages ---- */
+
+/* What was awaited has given *value (stolen), or nothing was. */
+static progress proceed(CallObject *call, PyObject **value) {
+    PyObject *given = *value;
+    *value = NULL;
+    progress made = FAILED;
+    switch ((cam_call_stage)call->stage) {
+    case CAM_CALL_BEGIN:
+        if (!call->plan->reads_body) {
+            call->stage = CAM_CALL_READY;
+            made = GO_ON;
+        } else if (call->request == NULL) {
+            made = receive_more(call);
+        } else {
+            call->stage = CAM_CALL_WHOLE_BODY;
+            made = await(call, PyObject_CallMethodNoArgs(call->request,
+                                                         call->state->fastapi.str_body));
+        }
+        break;
+    case CAM_CALL_BODY:
+        made = take_event(call, given);
+        break;
+    case CAM_CALL_WHOLE_BODY:
+        Py_XSETREF(call->body_bytes, Py_NewRef(given));
+        made = decode_body(call);
+        break;
+    case CAM_CALL_READY:
+        call->stage = CAM_CALL_NODES;
+        made = GO_ON;
+        for (Py_ssize_t i = 0; call->plan->pure && made == GO_ON && i < call->plan->node_count;
+             i++) {
+            if (CamFields_Fill(call, &call->plan->nodes[i], false) != CAM_FILLED) {
+                PyErr_Clear(); /* nothing has happened yet: FastAPI finds it, too */
+                made = REPLAY;
+            }
+        }
+        break;
+    case CAM_CALL_NODES:
+        made = begin_node(call);
+        break;
+    case CAM_CALL_NODE:
+        if (call->node == call->plan->node_count - 1) {
+            Py_XSETREF(call->content, Py_NewRef(given));
+            made = answer(call, value);
+        } else {
+            settle_node(call, &call->plan->nodes[call->node], Py_NewRef(given));
+            call->node++;
+            call->stage = CAM_CALL_NODES;
+            made = GO_ON;
+        }
+        break;
+    case CAM_CALL_VALIDATE:
+        made = take_validated(call, given, value);
+        break;
+    case CAM_CALL_START:
+        made = send_body(call);
+        break;
+    case CAM_CALL_LAST:
+        *value = call->request && given ? Py_NewRef(given) : Py_NewRef(Py_None);
+        made = ENDED;
+        break;
+    case CAM_CALL_ENDED:
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        break;
+    }
+    Py_XDECREF(given);
+    return made;
+}
+
+static void let_go(CallObject *call) {
+    for (Py_ssize_t i = 0; i < Py_SIZE(call); i++) {
+        Py_CLEAR(call->values[i]);
+    }
+    for (size_t i = 0; i < CAM_SOURCE_COUNT; i++) {
+        Py_CLEAR(call->received[i]);
+    }
+    Py_CLEAR(call->inner);
+    Py_CLEAR(call->scope);
+    Py_CLEAR(call->receive);
+    Py_CLEAR(call->send);
+    Py_CLEAR(call->request);
+    Py_CLEAR(call->path_params);
+    Py_CLEAR(call->events);
+    Py_CLEAR(call->body_bytes);
+    Py_CLEAR(call->body);
+    Py_CLEAR(call->errors);
+    Py_CLEAR(call->injected_response);
+    Py_CLEAR(call->background);
+    Py_CLEAR(call->content);
+}
+
+/* Goes on until something must be awaited. `outcome` is that of the inner awaitable's last step
+ * (PYGEN_RETURN with NULL when there was none), *result what it gave. */
+static PySendResult run(CallObject *call, PySendResult outcome, PyObject **result) {
+    PyObject *value = *result;
+    *result = NULL;
+    for (;;) {
+        if (outcome == PYGEN_NEXT) {
+            *result = value;
+            return PYGEN_NEXT;
+        }
+        Py_CLEAR(call->inner);
+        progress made = outcome == PYGEN_ERROR ? receiving_failed(call) : proceed(call, &value);
+        while (made == GO_ON) {
+            made = proceed(call, &value);
+        }
+        if (made == REPLAY) {
+            Py_CLEAR(value);
+            made = replay(call);
+        }
+        if (made == FAILED) {
+            Py_CLEAR(value);
+            made = fail(call, PyErr_GetRaisedException());
+        }
+        if (made != WAIT) {
+            call->stage = CAM_CALL_ENDED;
+            PyObject *error = made == FAILED ? PyErr_GetRaisedException() : NULL;
+            let_go(call);
+            if (made == FAILED) {
+                PyErr_SetRaisedException(error);
+                return PYGEN_ERROR;
+            }
+            *result = value;
+            return PYGEN_RETURN;
+        }
+        PyObject *inner = Py_NewRef(call->inner);
+        outcome = PyIter_Send(inner, Py_None, &value);
+        Py_DECREF(inner);
+        if (outcome == PYGEN_ERROR) {
+            value = NULL;
+        }
+    }
+}
+
+static int check_step(const CallObject *call) {
+    if (call->running) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return -1;
+    }
+    if (call->stage == CAM_CALL_ENDED) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return -1;
+    }
+    return 0;
+}
+
+static PySendResult call_step(PyObject *op, PyObject *sent, PyObject **result) {
+    CallObject *call = (CallObject *)op;
+    *result = NULL;
+    if (check_step(call) < 0) {
+        return PYGEN_ERROR;
+    }
+    Py_INCREF(call);
+    call->running = true;
+    PySendResult outcome = PYGEN_RETURN;
+    if (call->inner != NULL) {
+        PyObject *inner = Py_NewRef(call->inner);
+        outcome = PyIter_Send(inner, sent, result);
+        Py_DECREF(inner);
+    }
+    outcome = run(call, outcome, result);
+    call->running = false;
+    Py_DECREF(call);
+    return outcome;
+}
+
+static PyObject *call_send(PyObject *op, PyObject *value) {
+    PyObject *result;
+    PySendResult outcome = call_step(op, value, &result);
+    return CamCoroutine_Result(outcome, result);
+}
+
+static PyObject *call_next(PyObject *op) {
+    return call_send(op, Py_None);
+}
+
+/* Throws into what is awaited. */
+static PySendResult throw_inside(CallObject *call, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject **result) {
+    PyObject *throw = NULL;
+    if (call->inner != NULL) {
+        throw = PyObject_GetAttr(call->inner, call->state->asgi.str_throw);
+        if (throw == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+        }
+    }
+    if (throw == NULL) {
+        if (!PyErr_Occurred()) {
+            CamCoroutine_Raise(args, nargs);
+        }
+        return PYGEN_ERROR;
+    }
+    *result = PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
+    Py_DECREF(throw);
+    if (*result != NULL) {
+        return PYGEN_NEXT;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return PYGEN_ERROR;
+    }
+    PyObject *stop = PyErr_GetRaisedException();
+    *result = Py_NewRef(((PyStopIterationObject *)stop)->value);
+    Py_DECREF(stop);
+    return PYGEN_RETURN;
+}
+
+static PyObject *call_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    CallObject *call = (CallObject *)op;
+    if (check_step(call) < 0) {
+        return NULL;
+    }
+    Py_INCREF(call);
+    call->running = true;
+    PyObject *result = NULL;
+    PySendResult outcome = run(call, throw_inside(call, args, nargs, &result), &result);
+    call->running = false;
+    Py_DECREF(call);
+    return CamCoroutine_Result(outcome, result);
+}
+
+static PyObject *call_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    CallObject *call = (CallObject *)op;
+    if (call->running) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return NULL;
+    }
+    PyObject *inner = Py_XNewRef(call->inner);
+    PyObject *result = Py_NewRef(Py_None);
+    call->stage = CAM_CALL_ENDED;
+    if (inner != NULL) {
+        Py_SETREF(result, PyObject_CallMethodNoArgs(inner, call->state->asgi.str_close));
+        Py_DECREF(inner);
+    }
+    PyObject *error = result ? NULL : PyErr_GetRaisedException();
+    let_go(call);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+    }
+    return result;
+}
+
+/* ---- the object ---- */
+
+static CallObject *new_call(RouterObject *router, TableObject *table, const cam_entry *entry) {
+    const cam_plan *plan = entry->plan;
+    PyTypeObject *type = (PyTypeObject *)router->state->fastapi.call_type;
+    CallObject *self =
+        (CallObject *)type->tp_alloc(type, plan->argument_count + plan->slot_count);
+    if (self != NULL) {
+        self->state = router->state;
+        self->table = (TableObject *)Py_NewRef(table);
+        self->router = (RouterObject *)Py_NewRef(router);
+        self->entry = entry;
+        self->plan = plan;
+        router->native_count++;
+    }
+    return self;
+}
+
+PyObject *CamCall_New(RouterObject *router, TableObject *table, const cam_entry *entry,
+                      PyObject *scope, PyObject *receive, PyObject *send, PyObject *path_params) {
+    CallObject *self = new_call(router, table, entry);
+    if (self == NULL) {
+        Py_DECREF(path_params);
+        return NULL;
+    }
+    self->scope = Py_NewRef(scope);
+    self->receive = Py_NewRef(receive);
+    self->send = Py_NewRef(send);
+    self->path_params = path_params;
+    return (PyObject *)self;
+}
+
+PyObject *CamCall_NewHandler(RouterObject *router, TableObject *table, const cam_entry *entry,
+                             PyObject *request) {
+    const cam_fastapi_constants *c = &router->state->fastapi;
+    CallObject *self = new_call(router, table, entry);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->request = Py_NewRef(request);
+    self->scope = PyObject_GetAttr(request, c->str_scope);
+    if (self->scope != NULL && !PyDict_Check(self->scope)) {
+        PyErr_SetString(PyExc_TypeError, "a request's scope must be a dict");
+    } else if (self->scope != NULL) {
+        PyObject *params = PyDict_GetItemWithError(self->scope, c->str_path_params);
+        self->path_params = params ? Py_NewRef(params) : PyErr_Occurred() ? NULL : PyDict_New();
+    }
+    if (self->path_params == NULL || !PyDict_Check(self->path_params)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "path_params must be a dict");
+        }
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int call_traverse(PyObject *op, visitproc visit, void *arg) {
+    CallObject *self = (CallObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->table);
+    Py_VISIT(self->router);
+    Py_VISIT(self->scope);
+    Py_VISIT(self->receive);
+    Py_VISIT(self->send);
+    Py_VISIT(self->request);
+    Py_VISIT(self->path_params);
+    Py_VISIT(self->events);
+    Py_VISIT(self->body_bytes);
+    Py_VISIT(self->body);
+    Py_VISIT(self->errors);
+    Py_VISIT(self->injected_response);
+    Py_VISIT(self->background);
+    Py_VISIT(self->content);
+    Py_VISIT(self->inner);
+    for (size_t i = 0; i < CAM_SOURCE_COUNT; i++) {
+        Py_VISIT(self->received[i]);
+    }
+    for (Py_ssize_t i = 0; i < Py_SIZE(self); i++) {
+        Py_VISIT(self->values[i]);
+    }
+    return 0;
+}
+
+static int call_clear(PyObject *op) {
+    CallObject *self = (CallObject *)op;
+    self->stage = CAM_CALL_ENDED; /* it cannot go on with nothing */
+    let_go(self);
+    return 0;
+}
+
+static void call_dealloc(PyObject *op) {
+    CallObject *self = (CallObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)call_clear(op);
+    PyMem_Free(self->failed);
+    Py_CLEAR(self->table);
+    Py_CLEAR(self->router);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *call_await(PyObject *op) {
+    return Py_NewRef(op);
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
+static PyMethodDef call_methods[] = {
+    {"send", call_send, METH_O, "As a coroutine's."},
+    {"throw", FAST(call_throw), METH_FASTCALL, "As a coroutine's."},
+    {"close", call_close, METH_NOARGS, "As a coroutine's."},
+    {NULL},
+};
+
+static PyType_Slot call_slots[] = {
+    {Py_tp_doc, (void *)"A request that is carried out by its plan; to be awaited."},
+    {Py_tp_dealloc, call_dealloc},
+    {Py_tp_traverse, call_traverse},
+    {Py_tp_clear, call_clear},
+    {Py_tp_methods, call_methods},
+    {Py_tp_iter, call_await},
+    {Py_tp_iternext, call_next},
+    {Py_am_await, call_await},
+    {Py_am_send, call_step},
+    {0, NULL},
+};
+
+static PyType_Spec call_spec = {
+    .name = "camshaft._core.FastAPICall",
+    .basicsize = offsetof(CallObject, values),
+    .itemsize = sizeof(PyObject *),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = call_slots,
+};
+
+int cam_call_exec(PyObject *module, cam_state *state) {
+    return CamState_AddType(module, &call_spec, NULL, 0, &state->fastapi.call_type);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the FastAPI router keeps in the module's state: interned names, its types, and, once the
+ * first router is made, what it needs of FastAPI, Starlette and camshaft.fastapi.
+ */
+#ifndef CAM_FASTAPI_CONSTANTS_H
+#define CAM_FASTAPI_CONSTANTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* X(identifier, text): strings, as state->fastapi.str_IDENTIFIER. */
+#define CAM_FASTAPI_STRINGS(X)                                                                     \
+    /* keys of the scope */                                                                        \
+    X(app, "app")                                                                                  \
+    X(router, "router")                                                                            \
+    X(endpoint, "endpoint")                                                                        \
+    X(path_params, "path_params")                                                                  \
+    X(route, "route")                                                                              \
+    X(fastapi, "fastapi")                                                                          \
+    X(telemetry, "fastapi.telemetry")                                                              \
+    X(included_router, "included_router")                                                          \
+    X(route_context, "effective_route_context")                                                    \
+    X(inner_astack, "fastapi_inner_astack")                                                        \
+    X(function_astack, "fastapi_function_astack")                                                  \
+    X(failure, "camshaft.failure")                                                                 \
+    /* attributes and keywords */                                                                  \
+    X(routes, "routes")                                                                            \
+    X(content_type, "content-type")                                                                \
+    X(content_length, "content-length")                                                            \
+    X(from_attributes, "from_attributes")                                                          \
+    X(validate_python, "validate_python")                                                          \
+    X(to_json, "to_json")                                                                          \
+    X(to_python, "to_python")                                                                      \
+    X(mode, "mode")                                                                                \
+    X(json, "json")                                                                                \
+    X(get, "get")                                                                                  \
+    X(getlist, "getlist")                                                                          \
+    X(body, "body")                                                                                \
+    X(json_attribute, "_json")                                                                     \
+    X(scope, "scope")                                                                              \
+    X(background, "background")
+
+/* Types and other objects, as state->fastapi.NAME. Those below `loads` are NULL until
+ * cam_fastapi_prepare(). */
+#define CAM_FASTAPI_OBJECTS(X)                                                                     \
+    X(router_type)                                                                                 \
+    X(table_type)                                                                                  \
+    X(entrance_type)                                                                               \
+    X(call_type)                                                                                   \
+    X(kw_from_attributes)                                                                          \
+    X(name_content_length)                                                                         \
+    X(name_content_type)                                                                           \
+    X(media_json)                                                                                  \
+    X(loads)           /* json.loads */                                                            \
+    X(scan_once)       /* json's scanner */                                                        \
+    X(deepcopy)                                                                                    \
+    X(uuid)                                                                                        \
+    X(validation_error) /* pydantic_core.ValidationError */                                        \
+    X(response)        /* starlette.responses.Response */                                          \
+    X(json_response)   /* JSONResponse */                                                          \
+    X(jsonable_encoder)                                                                            \
+    X(run_in_threadpool)                                                                           \
+    X(solve_generator)                                                                             \
+    /* functions of camshaft.fastapi.calls */                                                    \
+    X(through_handler)                                                                             \
+    X(fail)                                                                                        \
+    X(fail_inside)                                                                                 \
+    X(respond)                                                                                     \
+    X(validate_in_thread)                                                                          \
+    X(replay)                                                                                      \
+    X(received)                                                                                    \
+    X(field_errors)                                                                                \
+    X(missing_error)                                                                               \
+    X(invalid_request)                                                                             \
+    X(invalid_response)                                                                            \
+    X(inject)                                                                                      \
+    X(build)
+
+typedef struct cam_fastapi_constants {
+#define X(name, text) PyObject *str_##name;
+    CAM_FASTAPI_STRINGS(X)
+#undef X
+#define X(name) PyObject *name;
+    CAM_FASTAPI_OBJECTS(X)
+#undef X
+} cam_fastapi_constants;
+
+#endif

@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT */
+#include "fastapi/router.h"
+
+#include <structmember.h>
+
+#include "fastapi/call.h"
+
+#include "compat.h"
+
+enum {
+    COMPILATIONS = 1000, /* an application that changes for ever is left to FastAPI */
+    INT_DIGITS = 300,    /* beyond these, int() and float() are asked by FastAPI */
+};
+
+/* ---- the table ---- */
+
+/* The table as of now: 1 with *table new, 0 if there is none, -1 with an exception. */
+static int current_table(RouterObject *self, TableObject **table) {
+    *table = NULL;
+    if (self->table != NULL) {
+        int holds = CamTable_Holds(self->table);
+        if (holds != 0) {
+            *table = holds > 0 ? (TableObject *)Py_NewRef(self->table) : NULL;
+            return holds;
+        }
+    }
+    if (self->compiling || self->compilations == COMPILATIONS) {
+        return 0;
+    }
+    self->compiling = true;
+    self->compilations++;
+    PyObject *source = PyObject_CallNoArgs(self->compile);
+    TableObject *made =
+        source && cam_fastapi_prepare(self->state) == 0
+            ? CamTable_New(self->state, source, (PyObject *)self)
+            : NULL;
+    Py_XDECREF(source);
+    self->compiling = false;
+    if (made == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->table, made);
+    *table = (TableObject *)Py_NewRef(made);
+    return 1;
+}
+
+/* ---- matching ---- */
+
+/* The path that routes are matched with (starlette._utils.get_route_path): a new string, NULL with
+ * an exception, or NULL without one if FastAPI is to say. */
+static PyObject *route_path(cam_state *state, PyObject *scope) {
+    PyObject *path = PyDict_GetItemWithError(scope, state->asgi.str_path);
+    if (path == NULL || !PyUnicode_CheckExact(path)) {
+        return NULL;
+    }
+    PyObject *root = PyDict_GetItemWithError(scope, state->asgi.str_root_path);
+    if (root == NULL || (PyUnicode_CheckExact(root) && PyUnicode_GET_LENGTH(root) == 0)) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(path);
+    }
+    if (!PyUnicode_CheckExact(root)) {
+        return NULL;
+    }
+    Py_ssize_t length = PyUnicode_GET_LENGTH(root), whole = PyUnicode_GET_LENGTH(path);
+    Py_ssize_t begins = PyUnicode_Tailmatch(path, root, 0, whole, -1);
+    if (begins < 0) {
+        return NULL;
+    }
+    if (begins == 0 || (whole > length && PyUnicode_READ_CHAR(path, length) != '/')) {
+        return Py_NewRef(path);
+    }
+    return PyUnicode_Substring(path, length, whole);
+}
+
+/* A parameter's value, converted as Starlette does. New reference; NULL with an exception. */
+static PyObject *convert(cam_state *state, cam_route_convertor convertor, cam_slice text) {
+    PyObject *string = PyUnicode_DecodeUTF8(text.ptr, (Py_ssize_t)text.len, NULL);
+    PyObject *value = string;
+    if (string == NULL || convertor == CAM_ROUTE_STR || convertor == CAM_ROUTE_PATH) {
+        return value;
+    }
+    if (convertor == CAM_ROUTE_INT) {
+        value = PyLong_FromUnicodeObject(string, 10);
+    } else if (convertor == CAM_ROUTE_FLOAT) {
+        value = PyFloat_FromString(string);
+    } else {
+        value = PyObject_CallOneArg(state->fastapi.uuid, string);
+    }
+    Py_DECREF(string);
+    return value;
+}
+
+/* Adds what the pattern has found to a dict. 0, or -1 with an exception. */
+static int put_by_pattern(cam_state *state, const cam_entry *entry, const cam_slice *values,
+                          PyObject *params) {
+    for (uint32_t i = 0; i < entry->pattern.count; i++) {
+        PyObject *value = convert(
+            state, (cam_route_convertor)entry->pattern.parameters[i].convertor, values[i]);
+        int put = value ? PyDict_SetItem(params, entry->parameters[i], value) : -1;
+        Py_XDECREF(value);
+        if (put < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The same of a match of the regular expression. */
+static int put_by_regex(const cam_entry *entry, PyObject *match, PyObject *params) {
+    PyObject *groups = PyObject_CallMethod(match, "groupdict", NULL);
+    PyObject *key, *text;
+    Py_ssize_t position = 0;
+    int status = groups && PyDict_Check(groups) ? 0 : -1;
+    while (status == 0 && PyDict_Next(groups, &position, &key, &text)) {
+        PyObject *converter = PyObject_GetItem(entry->converters, key);
+        PyObject *value =
+            converter ? PyObject_CallMethod(converter, "convert", "O", text) : NULL;
+        status = value ? PyDict_SetItem(params, key, value) : -1;
+        Py_XDECREF(value);
+        Py_XDECREF(converter);
+    }
+    Py_XDECREF(groups);
+    return status;
+}
+
+/* Whether the entry takes the method: 1, 0, or -1 with an exception. */
+static int takes_method(const cam_entry *entry, PyObject *method) {
+    return entry->methods == NULL ? 1 : PySet_Contains(entry->methods, method);
+}
+
+/* scope["path_params"] as it was, in a new dict. */
+static PyObject *outer_params(cam_state *state, PyObject *scope) {
+    PyObject *outer = PyDict_GetItemWithError(scope, state->fastapi.str_path_params);
+    if (outer == NULL) {
+        return PyErr_Occurred() ? NULL : PyDict_New();
+    }
+    PyObject *params = PyDict_New();
+    if (params != NULL && PyDict_Update(params, outer) < 0) {
+        Py_CLEAR(params);
+    }
+    return params;
+}
+
+/* The entry that takes path and method, with a plan: 1 with its parameters in *params (new), 0 if
+ * it is FastAPI's to say, -1 with an exception. */
+static int match(RouterObject *self, TableObject *table, PyObject *scope, PyObject *path,
+                 const cam_entry **found, PyObject **params) {
+    cam_state *state = self->state;
+    Py_ssize_t size;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(path, &size);
+    PyObject *method = PyDict_GetItemWithError(scope, state->asgi.str_method);
+    if (utf8 == NULL || method == NULL || !PyUnicode_Check(method) ||
+        memchr(utf8, '\n', (size_t)size) != NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    cam_slice values[CAM_ROUTE_PARAMETERS];
+    for (Py_ssize_t i = 0; i < table->entry_count; i++) {
+        const cam_entry *entry = &table->entries[i];
+        PyObject *by_regex = NULL;
+        if (entry->barrier) {
+            Py_ssize_t begins = entry->prefix == NULL
+                                    ? 1
+                                    : PyUnicode_Tailmatch(path, entry->prefix, 0, PY_SSIZE_T_MAX, -1);
+            if (begins != 0) {
+                return begins < 0 ? -1 : 0;
+            }
+            continue;
+        }
+        if (entry->by_pattern) {
+            if (!cam_route_pattern_match(&entry->pattern, utf8, (size_t)size, values)) {
+                continue;
+            }
+        } else {
+            by_regex = PyObject_CallOneArg(entry->regex, path);
+            if (by_regex == NULL) {
+                return -1;
+            }
+            if (by_regex == Py_None) {
+                Py_DECREF(by_regex);
+                continue;
+            }
+        }
+        int takes = takes_method(entry, method);
+        if (takes <= 0 || entry->plan == NULL) {
+            Py_XDECREF(by_regex);
+            if (takes == 0) {
+                continue;
+            }
+            return takes < 0 ? -1 : 0;
+        }
+        for (uint32_t k = 0; entry->by_pattern && k < entry->pattern.count; k++) {
+            uint8_t convertor = entry->pattern.parameters[k].convertor;
+            if ((convertor == CAM_ROUTE_INT || convertor == CAM_ROUTE_FLOAT) &&
+                values[k].len > INT_DIGITS) {
+                return 0;
+            }
+        }
+        *params = outer_params(state, scope);
+        int put = *params == NULL ? -1
+                  : by_regex      ? put_by_regex(entry, by_regex, *params)
+                                  : put_by_pattern(state, entry, values, *params);
+        Py_XDECREF(by_regex);
+        if (put < 0) {
+            Py_CLEAR(*params);
+            return -1;
+        }
+        *found = entry;
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- the scope ---- */
+
+static PyObject *fastapi_scope(cam_state *state, PyObject *scope) {
+    const cam_fastapi_constants *c = &state->fastapi;
+    PyObject *inner = PyDict_GetItemWithError(scope, c->str_fastapi);
+    if (inner == NULL && !PyErr_Occurred()) {
+        PyObject *made = PyDict_New();
+        if (made == NULL || PyDict_SetItem(scope, c->str_fastapi, made) < 0) {
+            Py_XDECREF(made);
+            return NULL;
+        }
+        Py_DECREF(made);
+        inner = made;
+    }
+    if (inner != NULL && !PyDict_Check(inner)) {
+        PyErr_SetString(PyExc_TypeError, "scope[\"fastapi\"] must be a dict");
+        return NULL;
+    }
+    return inner;
+}
+
+int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scope,
+                      PyObject *path_params) {
+    const cam_fastapi_constants *c = &table->state->fastapi;
+    int there = PyDict_Contains(scope, c->str_router);
+    if (there < 0 || (there == 0 && PyDict_SetItem(scope, c->str_router, table->router) < 0) ||
+        PyDict_SetItem(scope, c->str_endpoint, entry->endpoint) < 0 ||
+        PyDict_SetItem(scope, c->str_path_params, path_params) < 0 ||
+        PyDict_SetItem(scope, c->str_route, entry->route) < 0) {
+        return -1;
+    }
+    if (entry->context == NULL && !entry->after_included) {
+        return 0;
+    }
+    PyObject *inner = fastapi_scope(table->state, scope);
+    if (inner == NULL) {
+        return -1;
+    }
+    return entry->context == NULL
+               ? 0
+               : PyDict_SetItem(inner, c->str_included_router, entry->included) < 0 ||
+                         PyDict_SetItem(inner, c->str_route_context, entry->context) < 0
+                     ? -1
+                     : 0;
+}
+
+/* ---- limits ---- */
+
+/* Whether a body of the length that the request says may be read under the plan's limit. */
+static bool is_within_limit(cam_state *state, const cam_plan *plan, PyObject *scope) {
+    if (plan->max_body_size < 0) {
+        return true;
+    }
+    PyObject *headers = PyDict_GetItemWithError(scope, state->asgi.str_headers);
+    for (Py_ssize_t i = 0; headers && PyList_CheckExact(headers) && i < PyList_GET_SIZE(headers);
+         i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
+            break;
+        }
+        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        if (PyBytes_GET_SIZE(name) != 14 ||
+            memcmp(PyBytes_AS_STRING(name), "content-length", 14) != 0) {
+            continue;
+        }
+        int64_t length = 0;
+        Py_ssize_t digits = PyBytes_GET_SIZE(value);
+        for (Py_ssize_t k = 0; k < digits && k < 18; k++) {
+            char ch = PyBytes_AS_STRING(value)[k];
+            if (ch < '0' || ch > '9') {
+                return false;
+            }
+            length = length * 10 + (ch - '0');
+        }
+        return digits > 0 && digits < 18 && length <= plan->max_body_size;
+    }
+    PyErr_Clear();
+    return false;
+}
+
+/* ---- the calls ---- */
+
+static PyObject *fall_back(RouterObject *self, PyObject *app, PyObject *const *args) {
+    self->fallback_count++;
+    PyObject *target = Py_NewRef(app);
+    PyObject *awaitable = PyObject_Vectorcall(target, args, 3, NULL);
+    Py_DECREF(target);
+    return awaitable;
+}
+
+static bool is_http(cam_state *state, PyObject *scope) {
+    PyObject *type = PyDict_CheckExact(scope)
+                         ? PyDict_GetItemWithError(scope, state->asgi.str_type)
+                         : NULL;
+    bool http = type != NULL && PyUnicode_Check(type) &&
+                (type == state->asgi.str_http || PyUnicode_Compare(type, state->asgi.str_http) == 0);
+    if (type == NULL) {
+        PyErr_Clear();
+    }
+    return http;
+}
+
+/* An exception that passed over the middleware comes back through it. New reference, or NULL
+ * without an exception if there is none. */
+static PyObject *take_failure(RouterObject *self, PyObject *scope) {
+    PyObject *key = self->state->fastapi.str_failure;
+    PyObject *failure = PyDict_GetItemWithError(scope, key);
+    if (failure == NULL || !PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 5) {
+        return NULL;
+    }
+    Py_INCREF(failure);
+    if (PyDict_DelItem(scope, key) < 0) {
+        Py_CLEAR(failure);
+    }
+    return failure;
+}
+
+static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *const *args) {
+    PyObject **of = &PyTuple_GET_ITEM(failure, 0);
+    PyObject *stack[] = {of[0], args[0], args[1], args[2], of[1], of[2], of[3], of[4]};
+    PyObject *awaitable = PyObject_Vectorcall(self->state->fastapi.fail, stack, 8, NULL);
+    Py_DECREF(failure);
+    return awaitable;
+}
+
+/* The call for a request; NULL without an exception if FastAPI is to take it. `whole`: it comes
+ * before the middleware. */
+static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole) {
+    cam_state *state = self->state;
+    PyObject *scope = args[0];
+    TableObject *table;
+    int there = current_table(self, &table);
+    if (there <= 0) {
+        return NULL;
+    }
+    PyObject *failure = whole || self->app == NULL ? NULL : take_failure(self, scope);
+    const cam_entry *entry = NULL;
+    PyObject *params = NULL, *path = NULL, *call = NULL;
+    int plain = PyErr_Occurred() ? -1 : (failure != NULL ? 1 : CamTable_IsPlain(table));
+    if (plain > 0 && !(whole && !table->whole) &&
+        (failure != NULL || PyDict_Contains(scope, state->fastapi.str_telemetry) == 0) &&
+        (path = route_path(state, scope)) != NULL &&
+        match(self, table, scope, path, &entry, &params) > 0) {
+        if (failure != NULL) {
+            if (CamRouter_Publish(table, entry, scope, params) == 0) {
+                call = raise_failure(self, Py_NewRef(failure), args);
+            }
+        } else if ((whole && (entry->plan->needs_handler || entry->plan->max_body_size >= 0)) ||
+                   !is_within_limit(state, entry->plan, scope)) {
+            /* FastAPI's, or the router's behind the middleware */
+        } else if (!whole && CamRouter_Publish(table, entry, scope, params) < 0) {
+            /* with an exception */
+        } else if (entry->plan->needs_handler) {
+            call = PyObject_Vectorcall(entry->plan->app, args, 3, NULL);
+        } else {
+            call = CamCall_New(self, table, entry, scope, args[1], args[2], Py_NewRef(params));
+            if (call != NULL) {
+                ((CallObject *)call)->whole = whole;
+            }
+        }
+    }
+    Py_XDECREF(failure);
+    Py_XDECREF(path);
+    Py_XDECREF(params);
+    Py_DECREF(table);
+    return call;
+}
+
+static PyObject *call_asgi(RouterObject *self, PyObject *app, PyObject *const *args, size_t nargsf,
+                           PyObject *kwnames, bool whole) {
+    if (PyVectorcall_NARGS(nargsf) != 3 || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "an ASGI application takes scope, receive and send");
+        return NULL;
+    }
+    if (is_http(self->state, args[0])) {
+        PyObject *call = call_plan(self, args, whole);
+        if (call != NULL || PyErr_Occurred()) {
+            return call;
+        }
+        if (whole) { /* it is counted behind the middleware */
+            self->fallback_count--;
+        }
+    } else {
+        self->fallback_count--;
+    }
+    return fall_back(self, app, args);
+}
+
+static PyObject *router_call(PyObject *op, PyObject *const *args, size_t nargsf,
+                             PyObject *kwnames) {
+    RouterObject *self = (RouterObject *)op;
+    return call_asgi(self, self->original, args, nargsf, kwnames, false);
+}
+
+static PyObject *entrance_call(PyObject *op, PyObject *const *args, size_t nargsf,
+                               PyObject *kwnames) {
+    RouterObject *self = ((EntranceObject *)op)->router;
+    return call_asgi(self, self->app, args, nargsf, kwnames, true);
+}
+
+/* ---- preparing ---- */
+
+static int take_from(PyObject **slot, const char *module, const char *name) {
+    if (*slot == NULL) {
+        PyObject *object = PyImport_ImportModule(module);
+        *slot = object ? PyObject_GetAttrString(object, name) : NULL;
+        Py_XDECREF(object);
+    }
+    return *slot ? 0 : -1;
+}
+
+int cam_fastapi_prepare(cam_state *state) {
+    cam_fastapi_constants *c = &state->fastapi;
+    static const char calls[] = "camshaft.fastapi.calls";
+    const struct {
+        PyObject **slot;
+        const char *module;
+        const char *name;
+    } wanted[] = {
+        {&c->loads, "json", "loads"},
+        {&c->deepcopy, "copy", "deepcopy"},
+        {&c->uuid, "uuid", "UUID"},
+        {&c->validation_error, "pydantic_core", "ValidationError"},
+        {&c->response, "starlette.responses", "Response"},
+        {&c->json_response, "starlette.responses", "JSONResponse"},
+        {&c->jsonable_encoder, "fastapi.encoders", "jsonable_encoder"},
+        {&c->run_in_threadpool, "starlette.concurrency", "run_in_threadpool"},
+        {&c->scan_once, calls, "scan_once"},
+        {&c->solve_generator, calls, "enter"},
+        {&c->through_handler, calls, "through_handler"},
+        {&c->fail, calls, "fail"},
+        {&c->fail_inside, calls, "fail_inside"},
+        {&c->respond, calls, "respond"},
+        {&c->validate_in_thread, calls, "validate_in_thread"},
+        {&c->replay, calls, "replay"},
+        {&c->received, calls, "received"},
+        {&c->field_errors, calls, "field_errors"},
+        {&c->missing_error, calls, "missing_error"},
+        {&c->invalid_request, calls, "invalid_request"},
+        {&c->invalid_response, calls, "invalid_response"},
+        {&c->inject, calls, "inject"},
+        {&c->build, calls, "build"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        if (take_from(wanted[i].slot, wanted[i].module, wanted[i].name) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- the objects ---- */
+
+static PyObject *router_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"original", "compile", "app", NULL};
+    PyObject *original, *compile, *app = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:FastAPIRouter", names, &original, &compile,
+                                     &app)) {
+        return NULL;
+    }
+    if (!PyCallable_Check(original) || !PyCallable_Check(compile)) {
+        PyErr_SetString(PyExc_TypeError, "original and compile must be callable");
+        return NULL;
+    }
+    cam_state *state = CamState_OfType(type);
+    RouterObject *self = state ? (RouterObject *)type->tp_alloc(type, 0) : NULL;
+    if (self != NULL) {
+        self->vectorcall = router_call;
+        self->state = state;
+        self->original = Py_NewRef(original);
+        self->compile = Py_NewRef(compile);
+        self->app = app == NULL || app == Py_None ? NULL : Py_NewRef(app);
+    }
+    return (PyObject *)self;
+}
+
+PyDoc_STRVAR(handle_doc, "handle(table, index, request, /)\n--\n\n"
+                         "The Response of entry `index` of the table to a Request, when awaited.");
+
+static PyObject *router_handle(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    RouterObject *self = (RouterObject *)op;
+    if (nargs != 3 || !Py_IS_TYPE(args[0], (PyTypeObject *)self->state->fastapi.table_type)) {
+        PyErr_SetString(PyExc_TypeError, "handle() takes a FastAPITable, an index and a request");
+        return NULL;
+    }
+    TableObject *table = (TableObject *)args[0];
+    Py_ssize_t index = PyLong_AsSsize_t(args[1]);
+    if (index == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (index < 0 || index >= table->entry_count || table->entries[index].plan == NULL) {
+        PyErr_SetString(PyExc_IndexError, "the entry has no plan");
+        return NULL;
+    }
+    return CamCall_NewHandler(self, table, &table->entries[index], args[2]);
+}
+
+PyDoc_STRVAR(prepare_doc, "prepare()\n--\n\n"
+                          "Compile now what else the first request would. True if there is a table.");
+
+static PyObject *router_prepare(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    TableObject *table;
+    int there = current_table((RouterObject *)op, &table);
+    Py_XDECREF(table);
+    return there < 0 ? NULL : PyBool_FromLong(there);
+}
+
+PyDoc_STRVAR(entrance_doc,
+             "entrance()\n--\n\n"
+             "An ASGI application that stands for the whole FastAPI object: requests that a plan\n"
+             "covers pass over middleware that can be stood in for, all else goes to the object.\n"
+             "ValueError without an `app`.");
+
+static PyObject *router_entrance(PyObject *op, PyObject *Py_UNUSED(ignored)) {
+    RouterObject *self = (RouterObject *)op;
+    if (self->app == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the router was made without the application");
+        return NULL;
+    }
+    PyTypeObject *type = (PyTypeObject *)self->state->fastapi.entrance_type;
+    EntranceObject *entrance = (EntranceObject *)type->tp_alloc(type, 0);
+    if (entrance != NULL) {
+        entrance->vectorcall = entrance_call;
+        entrance->router = (RouterObject *)Py_NewRef(self);
+    }
+    return (PyObject *)entrance;
+}
+
+static int router_traverse(PyObject *op, visitproc visit, void *arg) {
+    RouterObject *self = (RouterObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->original);
+    Py_VISIT(self->app);
+    Py_VISIT(self->compile);
+    Py_VISIT(self->table);
+    return 0;
+}
+
+/* What is callable must stay so for whoever still calls it: only what makes loops goes. */
+static int router_clear(PyObject *op) {
+    RouterObject *self = (RouterObject *)op;
+    Py_CLEAR(self->table);
+    self->compilations = COMPILATIONS;
+    return 0;
+}
+
+static void router_dealloc(PyObject *op) {
+    RouterObject *self = (RouterObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(self->table);
+    Py_CLEAR(self->original);
+    Py_CLEAR(self->compile);
+    Py_CLEAR(self->app);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static int entrance_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((EntranceObject *)op)->router);
+    return 0;
+}
+
+static void entrance_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(((EntranceObject *)op)->router);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+
+static PyMethodDef router_methods[] = {
+    {"handle", FAST(router_handle), METH_FASTCALL, handle_doc},
+    {"prepare", router_prepare, METH_NOARGS, prepare_doc},
+    {"entrance", router_entrance, METH_NOARGS, entrance_doc},
+    {NULL},
+};
+
+static PyMemberDef router_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(RouterObject, vectorcall), READONLY, NULL},
+    {"original", T_OBJECT, offsetof(RouterObject, original), READONLY,
+     "The ASGI application that takes what no plan does."},
+    {"native_count", T_ULONGLONG, offsetof(RouterObject, native_count), READONLY,
+     "Requests that a plan has taken."},
+    {"replayed_count", T_ULONGLONG, offsetof(RouterObject, replayed_count), READONLY,
+     "Those of them that were given back to FastAPI before user code ran."},
+    {"fallback_count", T_ULONGLONG, offsetof(RouterObject, fallback_count), READONLY,
+     "Requests that went to FastAPI at once."},
+    {NULL},
+};
+
+static PyMemberDef entrance_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(EntranceObject, vectorcall), READONLY, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(router_doc,
+             "FastAPIRouter(original, compile, app=None)\n--\n\n"
+             "An ASGI application that answers requests by the plans of compile(), a\n"
+             "camshaft.fastapi.plan.Table, and lets `original` answer the others.\n\n"
+             "compile() is called with the first request, and again when the application has\n"
+             "changed. `app` is the FastAPI object, for entrance().");
+
+static PyType_Slot router_slots[] = {
+    {Py_tp_doc, (void *)router_doc},
+    {Py_tp_new, router_new},
+    {Py_tp_dealloc, router_dealloc},
+    {Py_tp_traverse, router_traverse},
+    {Py_tp_clear, router_clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_methods, router_methods},
+    {Py_tp_members, router_members},
+    {0, NULL},
+};
+
+static PyType_Slot entrance_slots[] = {
+    {Py_tp_doc, (void *)"Stands before a whole FastAPI object: FastAPIRouter.entrance()."},
+    {Py_tp_dealloc, entrance_dealloc},
+    {Py_tp_traverse, entrance_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, entrance_members},
+    {0, NULL},
+};
+
+static PyType_Spec router_spec = {
+    .name = "camshaft._core.FastAPIRouter",
+    .basicsize = sizeof(RouterObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = router_slots,
+};
+
+static PyType_Spec entrance_spec = {
+    .name = "camshaft._core.FastAPIEntrance",
+    .basicsize = sizeof(EntranceObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = entrance_slots,
+};
+
+int cam_router_exec(PyObject *module, cam_state *state) {
+    if (CamState_AddType(module, &router_spec, NULL, 1, &state->fastapi.router_type) < 0 ||
+        CamState_AddType(module, &entrance_spec, NULL, 0, &state->fastapi.entrance_type) < 0) {
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""What a plan in C leaves to Python: everything that is rare, and all of FastAPI's own accounts.
+
+Called by csrc/py/fastapi alone. Nothing here decides what a request is answered with: it calls
+FastAPI and Starlette with what the plan has at hand.
+"""
+
+from __future__ import annotations
+
+import types
+from json import JSONDecoder
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import routing
+from fastapi._compat.v2 import _regenerate_error_with_loc, get_missing_field_error
+from fastapi.background import BackgroundTasks
+from fastapi.dependencies.utils import _solve_generator
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.security import SecurityScopes
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from camshaft.fastapi.plan import Answer, Injected, Plan, Source
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+def through_handler(router: Any, table: Any, index: int) -> ASGIApp:
+    """The plan of entry `index` inside FastAPI's request_response(), with its exit stacks."""
+
+    async def handler(request: Request) -> Response:
+        response: Response = await router.handle(table, index, request)
+        return response
+
+    return routing.request_response(handler)
+
+
+async def fail(
+    exception: Exception,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    body: bytes | None,
+    json: Any,
+    decoded: bool,
+    started: bool,
+) -> None:
+    """Let the application's exception handlers answer, or raise it, as in request_response().
+
+    The handler's Request has the body that was read. After `started`, none may answer any more, and
+    what is sent here only tells the middleware so (its events must not reach the peer).
+    """
+    request = Request(scope, receive, send)
+    if body is not None:
+        request._body = body
+        request._stream_consumed = True
+        if decoded:
+            request._json = json
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            # Starlette's wrappers note that a response has begun by the event passing.
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+        raise exception
+
+    await wrap_app_handling_exceptions(application, request)(scope, receive, send)
+
+
+async def _nothing(message: Message) -> None:
+    pass
+
+
+async def fail_inside(
+    exception: Exception,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    body: bytes | None,
+    json: Any,
+    decoded: bool,
+    started: bool,
+    app: ASGIApp,
+) -> None:
+    """Let the whole application answer an exception, its middleware included, which was passed over.
+
+    The router finds the key in the scope, and raises the exception where the endpoint would have.
+    """
+    scope["camshaft.failure"] = (exception, body, json, decoded, started)
+    await app(scope, receive, _nothing if started else send)
+
+
+async def respond(response: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let a Response send itself, and its background tasks run, under the exception handlers."""
+    request = Request(scope, receive, send)
+    await wrap_app_handling_exceptions(response, request)(scope, receive, send)
+
+
+def replay(events: list[Message], receive: Receive) -> Receive:
+    """A receive() that gives what was received once more, then what comes."""
+    queue = events[::-1]
+
+    async def replayed() -> Message:
+        if not queue:
+            return await receive()
+        event = queue.pop()
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    return replayed
+
+
+def received(scope: Scope, request: Request | None, source: int) -> Any:
+    """Starlette's mapping of a source of parameters."""
+    if source == Source.QUERY:
+        return QueryParams(scope["query_string"]) if request is None else request.query_params
+    if source == Source.HEADER:
+        return Headers(scope=scope) if request is None else request.headers
+    return (Request(scope) if request is None else request).cookies
+
+
+def field_errors(exception: Any, location: tuple[Any, ...]) -> list[Any]:
+    """What ModelField.validate() makes of pydantic's ValidationError."""
+    return _regenerate_error_with_loc(
+        errors=exception.errors(include_url=False), loc_prefix=location
+    )
+
+
+def _endpoint_context(plan: Plan, scope: Scope) -> Any:
+    dependant = plan.nodes[-1].dependant
+    context = routing._extract_endpoint_context(dependant.call)
+    if dependant.path:
+        mount_path = scope.get("root_path", "").rstrip("/")
+        context["path"] = f"{scope['method']} {mount_path}{dependant.path}"
+    return context
+
+
+def invalid_request(plan: Plan, scope: Scope, errors: list[Any], body: Any) -> Exception:
+    """FastAPI's exception for fields that did not pass."""
+    return RequestValidationError(errors, body=body, endpoint_ctx=_endpoint_context(plan, scope))
+
+
+def invalid_response(exception: Any, plan: Plan, scope: Scope, content: Any) -> Exception:
+    """FastAPI's exception for a content that its model refuses; errors may be made already."""
+    errors = (
+        exception if isinstance(exception, list) else field_errors(exception, ("response",))
+    )
+    return ResponseValidationError(
+        errors=errors, body=content, endpoint_ctx=_endpoint_context(plan, scope)
+    )
+
+
+def validate_in_thread(field: Any, content: Any) -> Awaitable[Any]:
+    """The validation of what a `def` endpoint returned, where FastAPI does it."""
+    return run_in_threadpool(field.validate, content, {}, loc=("response",))
+
+
+def inject(kind: int, scopes: tuple[str, ...]) -> Any:
+    """What a call asks for beside the request."""
+    if kind == Injected.BACKGROUND_TASKS:
+        return BackgroundTasks()
+    if kind == Injected.SECURITY_SCOPES:
+        return SecurityScopes(scopes=list(scopes))
+    response = Response()
+    del response.headers["content-length"]
+    response.status_code = None  # type: ignore[assignment]
+    return response
+
+
+def enter(dependant: Any, stack: Any, values: dict[str, Any], request: Request) -> Awaitable[Any]:
+    """Enter a dependency with yield on FastAPI's exit stack."""
+    return _solve_generator(dependant=dependant, stack=stack, sub_values=values, request=request)
+
+
+def build(answer: Answer, content: Any, background: Any, injected: Response | None) -> Response:
+    """The Response of a content, as get_request_handler() makes it."""
+    if injected is None:
+        injected = inject(Injected.RESPONSE, ())
+    solved = types.SimpleNamespace(background_tasks=background, response=injected)
+    arguments = routing._build_response_args(status_code=answer.status_code, solved_result=solved)
+    response: Response
+    if answer.dump_json:
+        response = Response(content=content, media_type="application/json", **arguments)
+    else:
+        response = answer.response_class(content, **arguments)
+    if not is_body_allowed_for_status_code(response.status_code):
+        response.body = b""
+    response.headers.raw.extend(injected.headers.raw)
+    return response
+
+
+missing_error: Callable[..., Any] = get_missing_field_error
+#: What json.loads() ends in, for a text of which nothing else needs to be found out first.
+scan_once: Callable[..., Any] = JSONDecoder().scan_once
