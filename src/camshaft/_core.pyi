@@ -6,7 +6,7 @@ import contextvars
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import (
     Any,
     Final,
@@ -512,6 +512,33 @@ class ClientDisconnected(OSError): ...
 # csrc/py/asgi/options.c
 
 # Times in seconds, sizes in bytes; None is no limit.
+# csrc/py/fastapi
+
+@final
+@type_check_only
+class FastAPITable: ...
+
+@final
+class FastAPIRouter:
+    def __new__(
+        cls,
+        original: Callable[[Any, Any, Any], Awaitable[None]],
+        compile: Callable[[], Any],
+        app: Any = None,
+    ) -> Self: ...
+    @property
+    def original(self) -> Callable[[Any, Any, Any], Awaitable[None]]: ...
+    @property
+    def native_count(self) -> int: ...
+    @property
+    def replayed_count(self) -> int: ...
+    @property
+    def fallback_count(self) -> int: ...
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]: ...
+    def handle(self, table: FastAPITable, index: int, request: Any, /) -> Awaitable[Any]: ...
+    def prepare(self) -> bool: ...
+    def entrance(self) -> Callable[[Any, Any, Any], Awaitable[None]]: ...
+
 @type_check_only
 class HttpServerOptions(TypedDict, total=False):
     server_header: bool

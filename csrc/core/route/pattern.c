@@ -49,8 +49,7 @@ static bool add_parameter(cam_route_pattern *pattern, cam_slice before, cam_slic
     if (convertor < 0 || !is_name(name)) {
         return false;
     }
-    pattern->parameters[pattern->count++] =
-        (cam_route_parameter){before, name, (uint8_t)convertor};
+    pattern->parameters[pattern->count++] = (cam_route_parameter){before, name, (uint8_t)convertor};
     return true;
 }
 
@@ -179,9 +178,8 @@ bool cam_route_pattern_match(const cam_route_pattern *pattern, const char *path,
         if (!skip(&at, end, parameter->before)) {
             return false;
         }
-        const char *stop = parameter->convertor == CAM_ROUTE_PATH
-                               ? NULL
-                               : memchr(at, '/', (size_t)(end - at));
+        const char *stop =
+            parameter->convertor == CAM_ROUTE_PATH ? NULL : memchr(at, '/', (size_t)(end - at));
         values[i] = (cam_slice){at, (size_t)((stop ? stop : end) - at)};
         if (!converts((cam_route_convertor)parameter->convertor, values[i])) {
             return false;

@@ -142,8 +142,8 @@ static int write_long(cam_buffer *out, PyObject *value) {
         return -1;
     }
     char digits[24], *at = digits + sizeof digits;
-    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number
-                                         : (unsigned long long)number;
+    unsigned long long rest =
+        number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
     do {
         *--at = (char)('0' + rest % 10);
         rest /= 10;
@@ -244,8 +244,7 @@ static int write_value(cam_buffer *out, PyObject *value, bool encode, int depth)
 PyObject *CamAnswer_Json(PyObject *content, bool encode) {
     cam_buffer out = {0};
     int status = write_value(&out, content, encode, 0);
-    PyObject *bytes =
-        status > 0 ? PyBytes_FromStringAndSize(out.ptr, (Py_ssize_t)out.len) : NULL;
+    PyObject *bytes = status > 0 ? PyBytes_FromStringAndSize(out.ptr, (Py_ssize_t)out.len) : NULL;
     cam_buffer_free(&out);
     return bytes;
 }

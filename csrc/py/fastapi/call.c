@@ -100,8 +100,7 @@ static int is_json_type(const char *text, Py_ssize_t len) {
 
 /* Whether the body is JSON, by the first Content-Type: 1, 0, or -1 to leave it to FastAPI. */
 static int body_is_json(CallObject *call) {
-    PyObject *headers =
-        PyDict_GetItemWithError(call->scope, call->state->asgi.str_headers);
+    PyObject *headers = PyDict_GetItemWithError(call->scope, call->state->asgi.str_headers);
     if (headers == NULL || !PyList_CheckExact(headers)) {
         PyErr_Clear();
         return -1;
@@ -256,7 +255,7 @@ static int inject(CallObject *call, const cam_node *node) {
         PyObject *pair = PySequence_GetItem(injected, i);
         PyObject *kind = pair ? PySequence_GetItem(pair, 0) : NULL;
         long number = kind ? PyLong_AsLong(kind) : -1;
-        PyObject **kept = number == 2 ? &call->background
+        PyObject **kept = number == 2   ? &call->background
                           : number == 3 ? &call->injected_response
                                         : NULL;
         PyObject *value = NULL;
@@ -539,8 +538,7 @@ static progress take_validated(CallObject *call, PyObject *both, PyObject **valu
     if (any) {
         PyObject *args[] = {PyTuple_GET_ITEM(both, 1), call->plan->source, call->scope,
                             call->content};
-        PyObject *error =
-            PyObject_Vectorcall(call->state->fastapi.invalid_response, args, 4, NULL);
+        PyObject *error = PyObject_Vectorcall(call->state->fastapi.invalid_response, args, 4, NULL);
         if (error != NULL) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);
             Py_DECREF(error);
@@ -614,7 +612,7 @@ static progress fail(CallObject *call, PyObject *exception) {
     call->stage = CAM_CALL_LAST;
     call->started = false;
     PyObject *awaitable = call->whole ? PyObject_Vectorcall(c->fail_inside, args, 9, NULL)
-                                      : PyObject_Vectorcall(c->fail, args, 8, NULL);
+                                      : PyObject_Vectorcall(c->fail_here, args, 8, NULL);
     Py_DECREF(exception);
     return await(call, awaitable);
 }
@@ -635,8 +633,8 @@ static progress proceed(CallObject *call, PyObject **value) {
             made = receive_more(call);
         } else {
             call->stage = CAM_CALL_WHOLE_BODY;
-            made = await(call, PyObject_CallMethodNoArgs(call->request,
-                                                         call->state->fastapi.str_body));
+            made = await(call,
+                         PyObject_CallMethodNoArgs(call->request, call->state->fastapi.str_body));
         }
         break;
     case CAM_CALL_BODY:
@@ -866,8 +864,7 @@ static PyObject *call_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 static CallObject *new_call(RouterObject *router, TableObject *table, const cam_entry *entry) {
     const cam_plan *plan = entry->plan;
     PyTypeObject *type = (PyTypeObject *)router->state->fastapi.call_type;
-    CallObject *self =
-        (CallObject *)type->tp_alloc(type, plan->argument_count + plan->slot_count);
+    CallObject *self = (CallObject *)type->tp_alloc(type, plan->argument_count + plan->slot_count);
     if (self != NULL) {
         self->state = router->state;
         self->table = (TableObject *)Py_NewRef(table);

@@ -36,25 +36,25 @@ typedef struct CallObject {
     PyObject *scope;
     PyObject *receive;
     PyObject *send;
-    PyObject *request;     /* Request, or NULL */
-    PyObject *path_params; /* dict */
+    PyObject *request;                    /* Request, or NULL */
+    PyObject *path_params;                /* dict */
     PyObject *received[CAM_SOURCE_COUNT]; /* Starlette's mappings, once one is needed */
-    PyObject *events;      /* list or NULL: what receive() gave, for a replay */
-    PyObject *body_bytes;  /* or NULL */
-    PyObject *body;        /* what the fields of the body are validated of; NULL: nothing */
-    PyObject *errors;      /* list or NULL: of a plan whose fields are not pure */
-    uint8_t *failed;       /* PyMem or NULL: nodes that are not called */
-    PyObject *injected_response;   /* or NULL */
-    PyObject *background;          /* or NULL */
-    PyObject *content;             /* what the endpoint returned, then what is sent */
-    PyObject *inner;               /* what is awaited */
+    PyObject *events;                     /* list or NULL: what receive() gave, for a replay */
+    PyObject *body_bytes;                 /* or NULL */
+    PyObject *body;              /* what the fields of the body are validated of; NULL: nothing */
+    PyObject *errors;            /* list or NULL: of a plan whose fields are not pure */
+    uint8_t *failed;             /* PyMem or NULL: nodes that are not called */
+    PyObject *injected_response; /* or NULL */
+    PyObject *background;        /* or NULL */
+    PyObject *content;           /* what the endpoint returned, then what is sent */
+    PyObject *inner;             /* what is awaited */
     Py_ssize_t node;
     uint8_t stage; /* cam_call_stage */
     bool running;
-    bool body_decoded; /* body_bytes were JSON */
-    bool user_code;    /* has begun: nothing may be done twice */
-    bool started;      /* the head of the answer was sent */
-    bool whole;        /* the middleware was passed over */
+    bool body_decoded;  /* body_bytes were JSON */
+    bool user_code;     /* has begun: nothing may be done twice */
+    bool started;       /* the head of the answer was sent */
+    bool whole;         /* the middleware was passed over */
     PyObject *values[]; /* strong or NULL: the arguments of all nodes, then the cache's slots */
 } CallObject;
 

@@ -52,19 +52,20 @@
     X(name_content_length)                                                                         \
     X(name_content_type)                                                                           \
     X(media_json)                                                                                  \
-    X(loads)           /* json.loads */                                                            \
-    X(scan_once)       /* json's scanner */                                                        \
+    X(loads)     /* json.loads */                                                                  \
+    X(scan_once) /* json's scanner */                                                              \
     X(deepcopy)                                                                                    \
     X(uuid)                                                                                        \
     X(validation_error) /* pydantic_core.ValidationError */                                        \
-    X(response)        /* starlette.responses.Response */                                          \
-    X(json_response)   /* JSONResponse */                                                          \
+    X(response)         /* starlette.responses.Response */                                         \
+    X(json_response)    /* JSONResponse */                                                         \
     X(jsonable_encoder)                                                                            \
     X(run_in_threadpool)                                                                           \
     X(solve_generator)                                                                             \
-    /* functions of camshaft.fastapi.calls */                                                    \
+    /* functions of camshaft.fastapi.calls */                                                      \
     X(through_handler)                                                                             \
     X(fail)                                                                                        \
+    X(fail_here)                                                                                   \
     X(fail_inside)                                                                                 \
     X(respond)                                                                                     \
     X(validate_in_thread)                                                                          \

@@ -129,7 +129,8 @@ static int find_in_headers(PyObject *headers, PyObject *key, bool all, PyObject 
         if (PyBytes_GET_SIZE(field) != len || memcmp(PyBytes_AS_STRING(field), name, (size_t)len)) {
             continue;
         }
-        PyObject *one = PyUnicode_DecodeLatin1(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), NULL);
+        PyObject *one =
+            PyUnicode_DecodeLatin1(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), NULL);
         if (!all) {
             *value = one;
             return one ? 0 : -1;

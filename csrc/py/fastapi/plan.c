@@ -213,8 +213,7 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
         }
         plan->pure = plan->pure && node->body[i].pure;
     }
-    node->names =
-        keep(self, name_arguments(plan, node, children, parameters, body, injected));
+    node->names = keep(self, name_arguments(plan, node, children, parameters, body, injected));
     if (node->names == NULL) {
         return -1;
     }
@@ -288,8 +287,8 @@ static int read_answer(TableObject *self, cam_answer_plan *answer, PyObject *sou
     answer->serialize =
         serializer == NULL
             ? NULL
-            : keep(self, PyObject_GetAttr(serializer, answer->dump_json ? c->str_to_json
-                                                                        : c->str_to_python));
+            : keep(self, PyObject_GetAttr(serializer,
+                                          answer->dump_json ? c->str_to_json : c->str_to_python));
     if (answer->validate == NULL || answer->serialize == NULL) {
         return -1;
     }
@@ -451,9 +450,9 @@ static int read_watched(TableObject *self, PyObject *source) {
     self->watched_lists = read_rows(self, source, "watched_lists", 2, &self->list_count);
     self->watched_names =
         self->watched_lists ? read_rows(self, source, "watched_names", 3, &self->name_count) : NULL;
-    self->watched_empty =
-        self->watched_names ? read_rows(self, source, "watched_empty", 2, &self->empty_count)
-                            : NULL;
+    self->watched_empty = self->watched_names
+                              ? read_rows(self, source, "watched_empty", 2, &self->empty_count)
+                              : NULL;
     if (self->watched_empty == NULL) {
         return -1;
     }

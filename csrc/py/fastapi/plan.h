@@ -60,7 +60,7 @@ typedef struct cam_node {
     Py_ssize_t parameter_count;
     Py_ssize_t body_count;
     Py_ssize_t injected_count;
-    Py_ssize_t first; /* place of its first argument among all of the plan's */
+    Py_ssize_t first;       /* place of its first argument among all of the plan's */
     Py_ssize_t child_count; /* that are passed as arguments */
     Py_ssize_t target; /* place of its value as an argument of its parent; -1: it is not passed */
     Py_ssize_t parent; /* node, or -1 for the endpoint */
@@ -96,8 +96,9 @@ typedef struct cam_plan {
     cam_answer_plan answer;
     bool reads_body;
     bool strict_content_type;
-    bool pure;         /* every field is */
-    bool needs_handler; /* a generator or something injected: FastAPI's request_response is around */
+    bool pure; /* every field is */
+    bool
+        needs_handler; /* a generator or something injected: FastAPI's request_response is around */
 } cam_plan;
 
 typedef struct cam_entry {
@@ -109,8 +110,8 @@ typedef struct cam_entry {
     PyObject *prefix;     /* str or NULL, of a barrier */
     PyObject *route;
     PyObject *endpoint;
-    PyObject *context;        /* or NULL */
-    PyObject *included;       /* the innermost _IncludedRouter, or NULL */
+    PyObject *context;                          /* or NULL */
+    PyObject *included;                         /* the innermost _IncludedRouter, or NULL */
     PyObject *parameters[CAM_ROUTE_PARAMETERS]; /* str: the pattern's parameters */
     bool barrier;
     bool by_pattern;

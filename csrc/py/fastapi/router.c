@@ -30,10 +30,9 @@ static int current_table(RouterObject *self, TableObject **table) {
     self->compiling = true;
     self->compilations++;
     PyObject *source = PyObject_CallNoArgs(self->compile);
-    TableObject *made =
-        source && cam_fastapi_prepare(self->state) == 0
-            ? CamTable_New(self->state, source, (PyObject *)self)
-            : NULL;
+    TableObject *made = source && cam_fastapi_prepare(self->state) == 0
+                            ? CamTable_New(self->state, source, (PyObject *)self)
+                            : NULL;
     Py_XDECREF(source);
     self->compiling = false;
     if (made == NULL) {
@@ -93,8 +92,8 @@ static PyObject *convert(cam_state *state, cam_route_convertor convertor, cam_sl
 static int put_by_pattern(cam_state *state, const cam_entry *entry, const cam_slice *values,
                           PyObject *params) {
     for (uint32_t i = 0; i < entry->pattern.count; i++) {
-        PyObject *value = convert(
-            state, (cam_route_convertor)entry->pattern.parameters[i].convertor, values[i]);
+        PyObject *value =
+            convert(state, (cam_route_convertor)entry->pattern.parameters[i].convertor, values[i]);
         int put = value ? PyDict_SetItem(params, entry->parameters[i], value) : -1;
         Py_XDECREF(value);
         if (put < 0) {
@@ -112,8 +111,7 @@ static int put_by_regex(const cam_entry *entry, PyObject *match, PyObject *param
     int status = groups && PyDict_Check(groups) ? 0 : -1;
     while (status == 0 && PyDict_Next(groups, &position, &key, &text)) {
         PyObject *converter = PyObject_GetItem(entry->converters, key);
-        PyObject *value =
-            converter ? PyObject_CallMethod(converter, "convert", "O", text) : NULL;
+        PyObject *value = converter ? PyObject_CallMethod(converter, "convert", "O", text) : NULL;
         status = value ? PyDict_SetItem(params, key, value) : -1;
         Py_XDECREF(value);
         Py_XDECREF(converter);
@@ -158,9 +156,9 @@ static int match(RouterObject *self, TableObject *table, PyObject *scope, PyObje
         const cam_entry *entry = &table->entries[i];
         PyObject *by_regex = NULL;
         if (entry->barrier) {
-            Py_ssize_t begins = entry->prefix == NULL
-                                    ? 1
-                                    : PyUnicode_Tailmatch(path, entry->prefix, 0, PY_SSIZE_T_MAX, -1);
+            Py_ssize_t begins = entry->prefix == NULL ? 1
+                                                      : PyUnicode_Tailmatch(path, entry->prefix, 0,
+                                                                            PY_SSIZE_T_MAX, -1);
             if (begins != 0) {
                 return begins < 0 ? -1 : 0;
             }
@@ -248,12 +246,11 @@ int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scop
     if (inner == NULL) {
         return -1;
     }
-    return entry->context == NULL
-               ? 0
-               : PyDict_SetItem(inner, c->str_included_router, entry->included) < 0 ||
-                         PyDict_SetItem(inner, c->str_route_context, entry->context) < 0
-                     ? -1
-                     : 0;
+    return entry->context == NULL ? 0
+           : PyDict_SetItem(inner, c->str_included_router, entry->included) < 0 ||
+                   PyDict_SetItem(inner, c->str_route_context, entry->context) < 0
+               ? -1
+               : 0;
 }
 
 /* ---- limits ---- */
@@ -303,11 +300,11 @@ static PyObject *fall_back(RouterObject *self, PyObject *app, PyObject *const *a
 }
 
 static bool is_http(cam_state *state, PyObject *scope) {
-    PyObject *type = PyDict_CheckExact(scope)
-                         ? PyDict_GetItemWithError(scope, state->asgi.str_type)
-                         : NULL;
-    bool http = type != NULL && PyUnicode_Check(type) &&
-                (type == state->asgi.str_http || PyUnicode_Compare(type, state->asgi.str_http) == 0);
+    PyObject *type =
+        PyDict_CheckExact(scope) ? PyDict_GetItemWithError(scope, state->asgi.str_type) : NULL;
+    bool http =
+        type != NULL && PyUnicode_Check(type) &&
+        (type == state->asgi.str_http || PyUnicode_Compare(type, state->asgi.str_http) == 0);
     if (type == NULL) {
         PyErr_Clear();
     }
@@ -443,6 +440,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->solve_generator, calls, "enter"},
         {&c->through_handler, calls, "through_handler"},
         {&c->fail, calls, "fail"},
+        {&c->fail_here, calls, "fail_here"},
         {&c->fail_inside, calls, "fail_inside"},
         {&c->respond, calls, "respond"},
         {&c->validate_in_thread, calls, "validate_in_thread"},
@@ -488,7 +486,7 @@ static PyObject *router_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-PyDoc_STRVAR(handle_doc, "handle(table, index, request, /)\n--\n\n"
+PyDoc_STRVAR(handle_doc, "handle($self, table, index, request, /)\n--\n\n"
                          "The Response of entry `index` of the table to a Request, when awaited.");
 
 static PyObject *router_handle(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
@@ -509,8 +507,9 @@ static PyObject *router_handle(PyObject *op, PyObject *const *args, Py_ssize_t n
     return CamCall_NewHandler(self, table, &table->entries[index], args[2]);
 }
 
-PyDoc_STRVAR(prepare_doc, "prepare()\n--\n\n"
-                          "Compile now what else the first request would. True if there is a table.");
+PyDoc_STRVAR(prepare_doc,
+             "prepare($self, /)\n--\n\n"
+             "Compile now what else the first request would. True if there is a table.");
 
 static PyObject *router_prepare(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     TableObject *table;
@@ -520,7 +519,7 @@ static PyObject *router_prepare(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(entrance_doc,
-             "entrance()\n--\n\n"
+             "entrance($self, /)\n--\n\n"
              "An ASGI application that stands for the whole FastAPI object: requests that a plan\n"
              "covers pass over middleware that can be stood in for, all else goes to the object.\n"
              "ValueError without an `app`.");

@@ -16,10 +16,10 @@ typedef struct RouterObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     cam_state *state;
-    PyObject *original; /* ASGI application */
-    PyObject *app;      /* the FastAPI object, or NULL: there is no entrance */
-    PyObject *compile;  /* callable() -> camshaft.fastapi.plan.Table */
-    TableObject *table; /* NULL until the first request */
+    PyObject *original;                /* ASGI application */
+    PyObject *app;                     /* the FastAPI object, or NULL: there is no entrance */
+    PyObject *compile;                 /* callable() -> camshaft.fastapi.plan.Table */
+    TableObject *table;                /* NULL until the first request */
     unsigned long long native_count;   /* requests that a plan has taken */
     unsigned long long replayed_count; /* of them, given back to FastAPI */
     unsigned long long fallback_count; /* requests that none has taken */

@@ -8,8 +8,8 @@ FastAPI and Starlette with what the plan has at hand.
 from __future__ import annotations
 
 import types
-from json import JSONDecoder
 from collections.abc import Awaitable, Callable
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from fastapi import routing
@@ -76,6 +76,21 @@ async def _nothing(message: Message) -> None:
     pass
 
 
+async def fail_here(
+    exception: Exception,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    body: bytes | None,
+    json: Any,
+    decoded: bool,
+    started: bool,
+) -> None:
+    """Do what fail() does inside middleware, which has seen the response begin if it has."""
+    send = _nothing if started else send
+    await fail(exception, scope, receive, send, body, json, decoded, started)
+
+
 async def fail_inside(
     exception: Exception,
     scope: Scope,
@@ -87,7 +102,7 @@ async def fail_inside(
     started: bool,
     app: ASGIApp,
 ) -> None:
-    """Let the whole application answer an exception, its middleware included, which was passed over.
+    """Let the whole application answer an exception, with the middleware that was passed over.
 
     The router finds the key in the scope, and raises the exception where the endpoint would have.
     """
@@ -148,9 +163,7 @@ def invalid_request(plan: Plan, scope: Scope, errors: list[Any], body: Any) -> E
 
 def invalid_response(exception: Any, plan: Plan, scope: Scope, content: Any) -> Exception:
     """FastAPI's exception for a content that its model refuses; errors may be made already."""
-    errors = (
-        exception if isinstance(exception, list) else field_errors(exception, ("response",))
-    )
+    errors = exception if isinstance(exception, list) else field_errors(exception, ("response",))
     return ResponseValidationError(
         errors=errors, body=content, endpoint_ctx=_endpoint_context(plan, scope)
     )
@@ -197,4 +210,4 @@ def build(answer: Answer, content: Any, background: Any, injected: Response | No
 
 missing_error: Callable[..., Any] = get_missing_field_error
 #: What json.loads() ends in, for a text of which nothing else needs to be found out first.
-scan_once: Callable[..., Any] = JSONDecoder().scan_once
+scan_once: Callable[..., Any] = JSONDecoder().scan_once  # type: ignore[attr-defined]

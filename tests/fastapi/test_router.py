@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""Requests answered by plans, beside the same ones answered by FastAPI."""
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException, Request
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from camshaft._core import FastAPIRouter
+from tests.fastapi.applications import CALLS, Application, Call, answer, make, native
+
+
+def run(app: Application, call: Call) -> tuple[list[Any], str]:
+    return asyncio.run(asyncio.wait_for(answer(app, call), 20))
+
+
+@pytest.mark.parametrize("entrance", [False, True], ids=["inside", "before"])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.target[:40]}")
+def test_the_same_answer(call: Call, entrance: bool) -> None:
+    expected_log: list[Any] = []
+    expected = run(make(expected_log), call)
+    log: list[Any] = []
+    _, app = native(make(log), entrance=entrance)
+    assert run(app, call) == expected
+    assert log == expected_log
+
+
+def test_most_requests_are_native() -> None:
+    router, app = native(make([]))
+    for call in CALLS:
+        run(app, call)
+    assert router.native_count - router.replayed_count >= 35
+    assert router.fallback_count < 20
+    assert router.native_count + router.fallback_count == len(CALLS)
+
+
+def test_an_application_that_changes() -> None:
+    app = FastAPI()
+    router, called = native(app)
+
+    @app.get("/a")
+    async def a() -> str:
+        return "a"
+
+    assert b'"a"' in run(called, Call("GET", "/a"))[0][1]["body"]
+    assert router.native_count == 1
+
+    @app.get("/b")
+    async def b() -> str:
+        return "b"
+
+    assert b'"b"' in run(called, Call("GET", "/b"))[0][1]["body"]
+    assert router.native_count == 2
+    app.router.routes.clear()
+    assert run(called, Call("GET", "/a"))[0][0]["status"] == 404
+    assert router.native_count == 2
+
+
+def test_overridden_dependencies() -> None:
+    app = FastAPI()
+    router, called = native(app)
+
+    async def real() -> str:
+        return "real"
+
+    async def other() -> str:
+        return "other"
+
+    @app.get("/")
+    async def root(value: str = Depends(real)) -> str:
+        return value
+
+    assert b"real" in run(called, Call("GET", "/"))[0][1]["body"]
+    app.dependency_overrides = {real: other}
+    assert b"other" in run(called, Call("GET", "/"))[0][1]["body"]
+    app.dependency_overrides = {}
+    assert b"real" in run(called, Call("GET", "/"))[0][1]["body"]
+    assert (router.native_count, router.fallback_count) == (2, 1)
+
+
+def test_inside_middleware_of_the_users() -> None:
+    app = FastAPI()
+    seen: list[Any] = []
+
+    @app.get("/{name}")
+    async def named(name: str) -> str:
+        if name == "fails":
+            raise HTTPException(409)
+        return name
+
+    async def middleware(request: Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        seen.append((request.scope["path_params"], request.scope["route"].path))
+        response.headers["x-seen"] = "yes"
+        return response
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=middleware)
+    router, called = native(app)
+    sent, _ = run(called, Call("GET", "/ann"))
+    assert (b"x-seen", b"yes") in sent[0]["headers"]
+    assert run(called, Call("GET", "/fails"))[0][0]["status"] == 409
+    assert seen == [({"name": "ann"}, "/{name}"), ({"name": "fails"}, "/{name}")]
+    assert router.native_count == 2
+
+
+def test_cancelled_while_it_waits() -> None:
+    app = FastAPI()
+    seen: list[str] = []
+
+    @app.get("/")
+    async def root() -> None:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    _, called = native(app, entrance=True)
+
+    async def main() -> None:
+        task = asyncio.create_task(answer(called, Call("GET", "/")))
+        while not seen:
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert seen == ["cancelled"]
+
+
+def test_sending_fails() -> None:
+    """What send() raises passes the exception handlers, which may answer no more."""
+    app = FastAPI()
+    handled: list[str] = []
+
+    @app.exception_handler(OSError)
+    async def handler(request: Request, error: Exception) -> None:
+        handled.append("handled")
+
+    @app.get("/")
+    async def root() -> str:
+        return "x"
+
+    async def failing(app: Application) -> str:
+        sent = []
+
+        async def send(event: dict[str, Any]) -> None:
+            sent.append(event["type"])
+            raise OSError("gone")
+
+        try:
+            await app(Call("GET", "/").scope(), None, send)
+        except Exception as error:
+            return f"{error!r} {sent}"
+        return f"{sent}"
+
+    expected = asyncio.run(failing(app))
+    _, inside = native(app)
+    assert asyncio.run(failing(inside)) == expected
+    app.router.middleware_stack = app.router.middleware_stack.original
+    _, before = native(app, entrance=True)
+    assert asyncio.run(failing(before)) == expected
+    assert "RuntimeError" in expected and handled == []
+
+
+def test_wrong_arguments() -> None:
+    async def original(scope: Any, receive: Any, send: Any) -> None: ...
+
+    with pytest.raises(TypeError):
+        FastAPIRouter(original)
+    with pytest.raises(TypeError):
+        FastAPIRouter(1, lambda: None)
+    router = FastAPIRouter(original, lambda: None)
+    with pytest.raises(TypeError):
+        router({})
+    with pytest.raises(ValueError, match="without the application"):
+        router.entrance()
+    with pytest.raises(AttributeError):
+        router.prepare()  # None is no table
+    with pytest.raises(TypeError):
+        router.handle(1, 2, 3)
+    asyncio.run(run_lifespan(router))
+
+
+async def run_lifespan(router: FastAPIRouter) -> None:
+    await router({"type": "lifespan"}, None, None)
+
+
+def test_an_application_goes_away() -> None:
+    app = make([])
+    _, called = native(app)
+    run(called, Call("GET", "/"))
+    reference = weakref.ref(app)
+    del app, called, _
+    gc.collect()
+    assert reference() is None
