@@ -563,6 +563,7 @@ class HttpServerOptions(TypedDict, total=False):
     concurrency: int | None
     max_requests: int | None
     metrics: bool
+    trace: bool
     websocket: bool
     ws_max_size: int | None
     ws_max_queue: int | None
@@ -582,6 +583,7 @@ class ServerMetrics(TypedDict):
     answers: dict[int, int]
     buckets: list[tuple[float, int]]
     seconds: float
+    websockets: int
     connections: int
     late: float
     late_most: float
@@ -641,6 +643,8 @@ class HttpProtocol(NativeProtocol):
     def resume_writing(self) -> None: ...
     def shutdown(self) -> None: ...
     def _resume(self) -> None: ...
+    @property
+    def upgraded(self) -> bool: ...
 
 # csrc/py/http/
 

@@ -72,6 +72,10 @@ _FRAMING = frozenset(
 )
 
 
+# Ours by the name that uvicorn knows it by: what is built in without that.
+_OWN_WEBSOCKET = "camshaft.http:WebSocketProtocol"
+
+
 class Config(Settings):
     """The settings of one server, with what follows from them.
 
@@ -280,9 +284,10 @@ class Config(Settings):
     def _load_protocols(self) -> None:
         self.http_protocol_class = self._protocol_class("http", self.http, HTTP_PROTOCOLS)
         # Before it is imported: what is missing then is not what is wrong.
-        if self.http_protocol_class is None and (
-            WS_PROTOCOLS.get(self.ws, self.ws) if isinstance(self.ws, str) else self.ws
-        ):
+        named = WS_PROTOCOLS.get(self.ws, self.ws) if isinstance(self.ws, str) else self.ws
+        if self.http_protocol_class is None and named is not None:
+            if named == _OWN_WEBSOCKET or named is import_from_string(_OWN_WEBSOCKET):
+                return
             raise ConfigError(
                 "ws",
                 self.ws,

@@ -511,6 +511,11 @@ class Settings:
     pidfile: Path | None = setting(
         None, "File for the process's number; it is locked, and refused while another lives."
     )
+    ws_close_timeout: float | None = setting(
+        10.0,
+        "Seconds that a WebSocket's client may take to answer a close frame.",
+        check=negative_time,
+    )
 
     # Limits on what a client may ask for and how slowly: docs/server/limits.md.
     limit_request_line: int = setting(

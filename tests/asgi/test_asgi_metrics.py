@@ -11,6 +11,7 @@ from camshaft import _core
 from camshaft.server.metrics import metrics_application
 from camshaft.settings import ConfigError
 from tests.asgi.conftest import Serve
+from tests.asgi.websocket import echo, open_websocket
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -119,6 +120,26 @@ def test_a_path_of_the_servers_own(start: Serve) -> None:
         assert served.ask(request(path)).status == 500
     # The line is written after the answer.
     served.until(lambda: len(logged) == 4)
+
+
+def test_a_path_of_its_own_is_shown_by_a_full_server(start: Serve) -> None:
+    async def own(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    served = start(app, own_paths={b"/own": own}, concurrency=1)
+    assert served.ask(request("/200")).status == 503
+    assert served.ask(request("/own")).status == 204
+
+
+def test_websockets_are_counted(start: Serve) -> None:
+    served = start(echo, metrics=True)
+    with open_websocket(served) as first, open_websocket(served):
+        counted = served.call(served.http.metrics)
+        assert counted["websockets"] == 2 and counted["answers"] == {101: 2}
+        first.finish()
+        served.until(lambda: served.http.metrics()["websockets"] == 1)
+    served.until(lambda: served.http.metrics()["websockets"] == 0)
 
 
 @pytest.mark.parametrize("own_paths", [5, {"/own": app}])

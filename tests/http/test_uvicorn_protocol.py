@@ -52,8 +52,13 @@ class Running:
     """A uvicorn.Server in a thread of its own."""
 
     def __init__(self, loop: str, **options: Any) -> None:
-        options = {"lifespan": "off", "log_config": None, **options}
-        config = uvicorn.Config(app, loop=loop, http="camshaft.http:Protocol", port=0, **options)
+        options = {
+            "lifespan": "off",
+            "log_config": None,
+            "http": "camshaft.http:Protocol",
+            **options,
+        }
+        config = uvicorn.Config(options.pop("app", app), loop=loop, port=0, **options)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -236,6 +241,104 @@ def test_websockets_are_handed_over(start, together, pipelined):
             assert part
             data += part
     eventually(lambda: not running.state.connections)
+
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+OURS = "camshaft.http:WebSocketProtocol"
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame, with a mask of zeros."""
+    return bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+
+
+def read_until(connection: socket.socket, wanted: bytes) -> bytes:
+    data = b""
+    while wanted not in data:
+        part = connection.recv(65536)
+        assert part, data
+        data += part
+    return data
+
+
+@pytest.mark.parametrize("http", ["camshaft.http:Protocol", "h11", "httptools"])
+def test_websockets_of_ours(start, http):
+    """From any HTTP protocol, behind a request on the same connection."""
+    if http == "httptools":
+        pytest.importorskip("httptools", reason="uvicorn needs it for that protocol")
+    running = start(ws=OURS, http=http)
+    with running.connect() as connection:
+        connection.sendall(GET)
+        answer(connection)
+        connection.sendall(HANDSHAKE)
+        head = read_until(connection, b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ") and b"\r\nserver: uvicorn\r\n" in head
+        assert len(running.state.connections) == 1 and len(running.state.tasks) == 1
+        connection.sendall(masked(1, b"hi"))
+        data = read_until(connection, b"\x88\x02\x03\xe8")
+        assert data == b"\x81\x02HI\x88\x02\x03\xe8"
+        connection.sendall(masked(8, b"\x03\xe8"))
+        assert connection.recv(1) == b""
+    eventually(lambda: not running.state.connections and not running.state.tasks)
+
+
+async def echo(scope, receive, send):
+    """Answers every message of a WebSocket; waits with /late before it accepts."""
+    assert scope["type"] == "websocket"
+    await receive()
+    if scope["path"] == "/late":
+        await receive()
+        return
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+@pytest.mark.parametrize("http", ["camshaft.http:Protocol", "h11"])
+def test_many_messages_to_websockets_of_ours(start, http):
+    running = start(ws=OURS, http=http, app=echo)
+    with running.connect() as connection:
+        connection.sendall(HANDSHAKE)
+        read_until(connection, b"\r\n\r\n")
+        for number in range(20):
+            connection.sendall(masked(1, b"%d" % number))
+            read_until(connection, b"%d" % number)
+        connection.sendall(b"".join(masked(1, b"%d" % number) for number in range(100)))
+        read_until(connection, b"99")
+
+
+@pytest.mark.parametrize("http", ["camshaft.http:Protocol", "h11"])
+@pytest.mark.parametrize("path", [b"/ws", b"/late"])
+def test_shutdown_ends_websockets_of_ours(start, http, path):
+    running = start(ws=OURS, http=http, app=echo)
+    with running.connect() as connection:
+        connection.sendall(HANDSHAKE.replace(b"/ws", path))
+        if path == b"/ws":
+            read_until(connection, b"\r\n\r\n")
+        eventually(lambda: running.state.tasks)
+        running.server.should_exit = True
+        if path == b"/ws":
+            assert read_until(connection, b"\x03\xf4") == b"\x88\x02\x03\xf4"  # 1012
+        else:
+            assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 500 ")
+    running.stop()
+
+
+def test_handshakes_that_are_wrong_or_too_many(start):
+    running = start(ws=OURS, app=echo, limit_concurrency=2)
+    with running.connect() as connection:
+        connection.sendall(HANDSHAKE.replace(b"Version: 13", b"Version: 7"))
+        assert answer(connection)[0].startswith(b"HTTP/1.1 426 ")
+    eventually(lambda: not running.state.connections)
+    with running.connect() as first:
+        first.sendall(HANDSHAKE)
+        read_until(first, b"HTTP/1.1 101 ")
+        with running.connect() as second:
+            second.sendall(HANDSHAKE)
+            assert read_until(second, b"Unavailable").startswith(b"HTTP/1.1 503 ")
 
 
 def test_upgrades_that_nobody_serves_are_plain_requests(start, caplog):

@@ -196,6 +196,79 @@ def test_trace(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_trace_of_a_websocket(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(5, "uvicorn.error")
+
+    async def accepts(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+
+    async def main() -> None:
+        async with running(app=accepts, ws_close_timeout=0.01) as server:
+            head = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            await get(server, head + key)
+            while server.server_state.connections:
+                await asyncio.sleep(0.001)
+
+    camshaft.run(main())
+    lines = [record.getMessage() for record in caplog.records if record.levelno == 5]
+    assert [line.partition(" - ")[2] for line in lines if "ASGI [" not in line] == [
+        "HTTP connection made",
+        "Upgrading to WebSocket",
+        "WebSocket connection made",
+        "WebSocket connection lost",
+    ]
+    assert all(line.startswith("127.0.0.1:") for line in lines if "connection" in line)
+
+
+def test_own_websocket_class_by_uvicorns_name() -> None:
+    """It is what is built in."""
+    from camshaft.http import WebSocketProtocol
+
+    for ws in ("camshaft.http:WebSocketProtocol", WebSocketProtocol):
+        config = Config(app, ws=ws, log_config=None)
+        config.load()
+        assert config.ws_protocol_class is None
+
+
+def test_classes_are_told_of_a_disconnect() -> None:
+    """Those with a method for it, before what they still do is cancelled."""
+    told: list[object] = []
+
+    class Hearing(asyncio.Protocol):
+        def __init__(self, server_state: Any, **arguments: Any) -> None:
+            self.connections = server_state.connections
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+            self.connections.update((self, "one without a method"))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.connections.clear()
+
+        def disconnect(self) -> None:
+            told.append(self)
+            self.transport.close()
+
+    async def main() -> None:
+        async with running(http=Hearing, timeout_graceful_shutdown=LIMIT) as server:
+            http = server.http
+            assert http is not None
+            host, port = server.servers[0].sockets[0].getsockname()[:2]  # type: ignore[attr-defined]
+            _, writer = await asyncio.open_connection(host, port)
+            while not server.server_state.connections:
+                await asyncio.sleep(0.001)
+            http.disconnect()
+            while server.server_state.connections:
+                await asyncio.sleep(0.001)
+            writer.close()
+
+    camshaft.run(main())
+    assert len(told) == 1
+
+
 def test_trace_of_an_exception(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(5, "uvicorn.asgi")
 

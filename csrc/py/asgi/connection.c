@@ -498,10 +498,15 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(shutdown_doc, "shutdown($self, /)\n--\n\n"
-                           "Close now if idle, else once the answer under way is complete.");
+                           "Close now if idle, else once the answer under way is complete; a\n"
+                           "WebSocket with 1012.");
 
 static PyObject *method_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
+    if (self->websocket != NULL) {
+        return none_or_error(
+            CamWebSocket_Shutdown(self->websocket, CAM_WS_CLOSE_SERVICE_RESTART));
+    }
     if (self->cycle != NULL) {
         self->cycle->keep_alive = false;
         Py_RETURN_NONE;
@@ -509,6 +514,15 @@ static PyObject *method_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     self->phase = CAM_PHASE_CLOSED;
     return none_or_error(CamHttpProtocol_Close(self));
 }
+
+static PyObject *get_upgraded(PyObject *op, void *Py_UNUSED(closure)) {
+    return PyBool_FromLong(((HttpProtocolObject *)op)->upgraded);
+}
+
+static PyGetSetDef protocol_getset[] = {
+    {"upgraded", get_upgraded, NULL, "Whether it has become a WebSocket.", NULL},
+    {NULL},
+};
 
 static PyMethodDef protocol_methods[] = {
     {"connection_made", method_connection_made, METH_O,
@@ -589,7 +603,8 @@ PyDoc_STRVAR(protocol_doc,
 static PyType_Slot protocol_slots[] = {
     {Py_tp_doc, (void *)protocol_doc},   {Py_tp_dealloc, protocol_dealloc},
     {Py_tp_traverse, protocol_traverse}, {Py_tp_clear, protocol_clear},
-    {Py_tp_methods, protocol_methods},   {0, NULL},
+    {Py_tp_methods, protocol_methods},   {Py_tp_getset, protocol_getset},
+    {0, NULL},
 };
 
 static PyType_Spec protocol_spec = {

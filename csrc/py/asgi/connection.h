@@ -110,6 +110,7 @@ typedef struct HttpProtocolObject {
     bool feeding : 1;        /* input.c is at work, and will see what changes */
     bool resume_planned : 1; /* a call of _resume is on its way */
     bool holding : 1;        /* the transport sends later: another answer may come at once */
+    bool upgraded : 1;       /* it has become a WebSocket */
     bool reading_paused : 1;
     bool writing_paused : 1;
     bool eof : 1; /* the peer sends no more */

@@ -58,8 +58,9 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         self->phase = CAM_PHASE_LENGTH;
         self->body_left = (uint64_t)request->content_length;
     }
-    if (request->flags & CAM_H1_UPGRADE && self->owner == NULL) {
-        int taken = self->server->options.websocket ? CamWebSocket_Begin(self, request) : 0;
+    /* With a host that speaks WebSocket itself, it has been asked and has said no. */
+    if (request->flags & CAM_H1_UPGRADE && (self->owner == NULL || options->websocket)) {
+        int taken = options->websocket ? CamWebSocket_Begin(self, request) : 0;
         if (taken != 0) {
             return taken < 0 ? -1 : 0;
         }
@@ -80,8 +81,9 @@ static int begin(HttpProtocolObject *self, const cam_h1_request *request) {
         cycle->keep_alive = false;
     }
     if (result == 0) {
-        result = CamAdmission_IsFull(self->server) ? CamAdmission_Decline(cycle)
-                                                   : CamRun_Start((RunObject *)cycle);
+        /* What the server itself shows, its metrics, is wanted most when it is full. */
+        bool full = CamAdmission_IsFull(self->server) && cycle->app == self->server->app;
+        result = full ? CamAdmission_Decline(cycle) : CamRun_Start((RunObject *)cycle);
     }
     if (result < 0 && self->cycle == cycle) {
         PyObject *error = PyErr_GetRaisedException();
@@ -117,7 +119,8 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
         taken = tls ? refuse_tls(self) : refuse(self, result);
     } else if (result != CAM_H1_MORE) {
         int handed = 0;
-        if (request.flags & CAM_H1_UPGRADE && self->owner != NULL && cam_h1_has_no_body(&request)) {
+        if (request.flags & CAM_H1_UPGRADE && self->owner != NULL &&
+            !self->server->options.websocket && cam_h1_has_no_body(&request)) {
             handed = CamHost_Upgrade(self, data, size);
         }
         if (handed != 0) {

@@ -24,6 +24,7 @@ typedef struct cam_metrics {
     uint64_t taken[CAM_METRICS_BOUNDS + 1];   /* by duration; each counted in one bucket */
     int64_t taken_sum;                        /* nanoseconds */
     uint64_t connections;                     /* ever made */
+    uint64_t websockets;                      /* now open */
     int64_t late;                             /* nanoseconds: the last timer's lateness, */
     int64_t late_most;                        /* and the most since the snapshot before */
 } cam_metrics;

@@ -175,6 +175,9 @@ PyDoc_STRVAR(disconnect_doc,
 
 static PyObject *server_disconnect(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpServerObject *server = (HttpServerObject *)op;
+    if (server->disconnecting) {
+        Py_RETURN_NONE; /* whoever waits has been told, and nobody begins to any more */
+    }
     server->disconnecting = true;
     PyObject *runs = PyList_New(0);
     for (RunObject *run = server->running; runs && run; run = run->next) {

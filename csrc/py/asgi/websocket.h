@@ -126,6 +126,9 @@ int cam_websocket_fail(WebSocketObject *self);   /* 500 */
 int cam_websocket_deny(WebSocketObject *self, PyObject *event, PyObject *type);
 /* logger.info with the client and the path: `status` or, if that is 0, "[accepted]". */
 void cam_websocket_log(WebSocketObject *self, int status);
+/* logger.log at uvicorn's level "trace"; `format` has one %s, for "client - ". Only with the option
+ * of that name. */
+void cam_websocket_trace(WebSocketObject *self, const char *format);
 
 /* websocket_read.c: receive() of a run. */
 int cam_websocket_receive(RunObject *run, PyObject **event);

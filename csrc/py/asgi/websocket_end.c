@@ -49,6 +49,9 @@ void cam_websocket_detach(WebSocketObject *self) {
         self->close_code = CAM_WS_CLOSE_ABNORMAL;
         self->ended = true;
     }
+    if (was_open && self->server->metrics != NULL) {
+        self->server->metrics->websockets--;
+    }
     if (was_open) {
         CamServer_Log(self->server, self->state->asgi.str_info, "connection closed", NULL);
     }
@@ -234,6 +237,12 @@ static int ping_timeout(WebSocketObject *self) {
         self->ping_time = CamServer_Now();
         self->heard = false;
         return cam_websocket_time_ping(self);
+    }
+    if (self->server->options.trace) {
+        cam_websocket_trace(self, "%sWebSocket keepalive ping timeout");
+        if (self->connection == NULL) {
+            return 0;
+        }
     }
     int unsent = CamTransport_HasUnsent(self->state, connection->transport);
     if (unsent < 0) {

@@ -199,7 +199,12 @@ static int begin(HttpProtocolObject *connection, const cam_ws_handshake *handsha
     }
     connection->websocket = (WebSocketObject *)Py_NewRef(self);
     connection->phase = CAM_PHASE_WEBSOCKET;
+    connection->upgraded = true;
     int result = CamTiming_Set(connection, CAM_TIMING_NONE);
+    if (result == 0 && connection->server->options.trace) {
+        cam_websocket_trace(self, "%sUpgrading to WebSocket");
+        cam_websocket_trace(self, "%sWebSocket connection made");
+    }
     if (result == 0) {
         result = CamRun_Start((RunObject *)self);
     }
@@ -288,6 +293,26 @@ void cam_websocket_log(WebSocketObject *self, int status) {
     Py_DECREF(logger);
 }
 
+void cam_websocket_trace(WebSocketObject *self, const char *format) {
+    enum { TRACE = 5 }; /* camshaft.logging.TRACE_LOG_LEVEL */
+    if (self->connection == NULL) {
+        return;
+    }
+    PyObject *logger = Py_NewRef(self->server->logger);
+    PyObject *client = CamScope_ClientAddress(self->connection);
+    bool known = client != NULL && PyUnicode_GET_LENGTH(client) > 0;
+    PyObject *prefix = known ? PyUnicode_FromFormat("%U - ", client) : Py_XNewRef(client);
+    PyObject *result =
+        prefix ? PyObject_CallMethod(logger, "log", "isO", (int)TRACE, format, prefix) : NULL;
+    if (result == NULL) {
+        PyErr_WriteUnraisable(logger);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(prefix);
+    Py_XDECREF(client);
+    Py_DECREF(logger);
+}
+
 /* ---- 101 ---- */
 
 /* What of the application's headers is the server's own business in a 101. */
@@ -371,6 +396,7 @@ static int write_accept(WebSocketObject *self, PyObject *headers, PyObject *subp
             self->server->request_count++;
             if (self->server->metrics != NULL) {
                 CamMetrics_Answered(self->server->metrics, 101, 0);
+                self->server->metrics->websockets++;
             }
             cam_ws_decoder_init(&self->decoder,
                                 self->server->options.ws_max_size == SIZE_MAX

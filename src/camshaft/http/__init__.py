@@ -22,7 +22,7 @@ from camshaft._core import (
 )
 
 if TYPE_CHECKING:
-    from camshaft.http.protocol import Protocol
+    from camshaft.http.protocol import Protocol, WebSocketProtocol
 
 __all__ = [
     "URL",
@@ -36,18 +36,19 @@ __all__ = [
     "HttpRequestParser",
     "HttpResponseParser",
     "Protocol",
+    "WebSocketProtocol",
     "parse_url",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # The server is imported when it is asked for: who parses needs none.
-    if name != "Protocol":
+    if name not in ("Protocol", "WebSocketProtocol"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from camshaft.http.protocol import Protocol
+    from camshaft.http import protocol
 
-    globals()[name] = Protocol
-    return Protocol
+    globals()[name] = getattr(protocol, name)
+    return globals()[name]
 
 
 class HTTPProtocol(_TypingProtocol):

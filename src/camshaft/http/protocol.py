@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Our HTTP server as a protocol class of uvicorn's: ``uvicorn --http camshaft.http:Protocol``.
+"""Our HTTP server as protocol classes of uvicorn's.
+
+``uvicorn --http camshaft.http:Protocol`` for requests, ``--ws camshaft.http:WebSocketProtocol`` for
+WebSockets; either goes with the other or with uvicorn's own.
 
 The connections of one uvicorn server share one HttpServer, which keeps uvicorn's ServerState up to
 date. Of each connection this module is the entrance and the exit: what comes between goes from the
@@ -34,19 +37,24 @@ def _limited(app: Application, server_state: Any, limit: int) -> Application:
             await app(scope, receive, send)
             return
         _logger.warning("Exceeded concurrency limit.")
+        event = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"19"),
             (b"connection", b"close"),
         ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": b"Service Unavailable"})
+        await send({"type": f"{event}.start", "status": 503, "headers": headers})
+        await send({"type": f"{event}.body", "body": b"Service Unavailable"})
 
     return serve
 
 
 def _make_server(
-    config: Any, server_state: Any, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
+    config: Any,
+    server_state: Any,
+    app_state: dict[str, Any],
+    loop: asyncio.AbstractEventLoop,
+    websocket: bool,
 ) -> HttpServer:
     app = config.loaded_app
     if config.limit_concurrency is not None:
@@ -64,20 +72,34 @@ def _make_server(
         send_raises=False,  # as uvicorn's protocols, which are of ASGI's version 2.3
         context=contextvars.Context() if reset else None,
         host=server_state,
+        websocket=websocket,
+        ws_max_size=config.ws_max_size,
+        ws_max_queue=config.ws_max_queue,
+        ws_ping_interval=config.ws_ping_interval,
+        ws_ping_timeout=config.ws_ping_timeout,
+        ws_per_message_deflate=config.ws_per_message_deflate,
     )
 
 
 def _server(
-    config: Any, server_state: Any, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
+    config: Any,
+    server_state: Any,
+    app_state: dict[str, Any],
+    loop: asyncio.AbstractEventLoop,
+    websocket: bool,
 ) -> HttpServer:
-    """The HttpServer of a uvicorn server, kept in its ServerState."""
+    """The HttpServer of a uvicorn server, kept in its ServerState.
+
+    One with `websocket` speaks that itself; another hands it over.
+    """
     servers: list[tuple[tuple[Any, ...], HttpServer]]
     servers = vars(server_state).setdefault("_camshaft_servers", [])
-    for (of_config, of_state, of_loop), server in servers:
-        if of_config is config and of_state is app_state and of_loop is loop:
+    wanted = (config, app_state, loop, websocket)
+    for made_of, server in servers:
+        if all(one is other for one, other in zip(made_of, wanted, strict=True)):
             return server
-    server = _make_server(config, server_state, app_state, loop)
-    servers.append(((config, app_state, loop), server))
+    server = _make_server(config, server_state, app_state, loop, websocket)
+    servers.append((wanted, server))
     return server
 
 
@@ -111,9 +133,15 @@ class Protocol(asyncio.Protocol):
         self.loop = _loop or asyncio.get_event_loop()
         self.transport: asyncio.Transport | None = None
         self.ws_protocol_class = config.ws_protocol_class
-        self._http: HttpProtocol = _server(config, server_state, app_state, self.loop)._protocol(
-            self
+        self._server = _server(
+            config, server_state, app_state, self.loop, self._speaks_websocket(config)
         )
+        self._http: HttpProtocol = self._server._protocol(self)
+
+    @staticmethod
+    def _speaks_websocket(config: Any) -> bool:
+        """Whether WebSockets need not be handed over: they are camshaft's as well."""
+        return config.ws_protocol_class is WebSocketProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -142,6 +170,13 @@ class Protocol(asyncio.Protocol):
         """Close the connection, once what was asked on it is answered: uvicorn is to end."""
         self._http.shutdown()
 
+    def disconnect(self) -> None:
+        """Give http.disconnect to all requests of the server: it is about to end.
+
+        camshaft's server calls this, of protocol classes that have it; uvicorn's does not.
+        """
+        self._server.disconnect()
+
     def _upgrade(self, data: bytes) -> bool:
         """Hand the connection over, from this head on; False to answer as plain HTTP."""
         if self.ws_protocol_class is None or not _asks_for_websocket(data):
@@ -158,3 +193,32 @@ class Protocol(asyncio.Protocol):
         self.transport.set_protocol(protocol)
         protocol.data_received(data)
         return True
+
+
+class WebSocketProtocol(Protocol):
+    """One WebSocket of a uvicorn server, from its handshake on, which is data_received() first.
+
+    Made by a protocol class for HTTP, uvicorn's or ours, when a request asks for a WebSocket. Our
+    Protocol makes none: its connections speak both.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._begun = False
+
+    @staticmethod
+    def _speaks_websocket(config: Any) -> bool:
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._begun and self.transport is not None:
+            # Who has handed it over has told the transport of this object, after the handshake.
+            self.transport.set_protocol(cast(asyncio.Protocol, self._http))
+        self._begun = True
+        super().data_received(data)

@@ -62,6 +62,7 @@ def native_server(
     given = {name for name, _ in config.custom_headers}
     server = HttpServer(
         config.loaded_app,
+        trace=logging.getLogger("uvicorn.error").isEnabledFor(TRACE_LOG_LEVEL),
         loop=loop,
         state=state,
         root_path=config.root_path,
@@ -85,6 +86,7 @@ def native_server(
         ws_max_queue=config.ws_max_queue,
         ws_ping_interval=config.ws_ping_interval,
         ws_ping_timeout=config.ws_ping_timeout,
+        ws_close_timeout=config.ws_close_timeout,
         ws_per_message_deflate=config.ws_per_message_deflate,
         **_limits(config),
         # Each request runs in a copy of it.

@@ -68,6 +68,7 @@ class _Collector:
         yield self._gauge(
             "camshaft_open_connections", "Connections now open.", self._server.connections
         )
+        yield self._gauge("camshaft_open_websockets", "WebSockets now open.", counted["websockets"])
         yield self._gauge(
             "camshaft_running_requests", "Requests whose task has not ended.", self._server.tasks
         )

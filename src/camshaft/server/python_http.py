@@ -14,7 +14,8 @@ class PythonHttp:
 
     The class is called with `config`, `server_state`, `app_state` and `_loop` and is an
     asyncio.Protocol that adds itself to the state's `connections` and its requests to `tasks`, and
-    that has a method `shutdown()`.
+    that has a method `shutdown()`. With a method `disconnect()` it is told when requests that do
+    not end by themselves should: what they receive then is to be http.disconnect.
     """
 
     def __init__(
@@ -55,7 +56,14 @@ class PythonHttp:
             connection.shutdown()
 
     def disconnect(self) -> None:
-        """Nothing: how a request is told of a disconnect is the protocol's own."""
+        """Have requests told of a disconnect, by protocols with a method of that name.
+
+        uvicorn's have none, and their requests run until they are cancelled, as in uvicorn.
+        """
+        for connection in _all(self.state.connections):
+            disconnect = getattr(connection, "disconnect", None)
+            if disconnect is not None:
+                disconnect()
 
     def cancel(self) -> None:
         """Cancel the requests that run."""

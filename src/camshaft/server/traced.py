@@ -3,8 +3,9 @@
 
 import asyncio
 import logging
+from typing import cast
 
-from camshaft._core import HttpServer
+from camshaft._core import HttpProtocol, HttpServer
 from camshaft.logging import TRACE_LOG_LEVEL
 
 logger = logging.getLogger("uvicorn.error")
@@ -13,7 +14,7 @@ logger = logging.getLogger("uvicorn.error")
 class TracedProtocol(asyncio.Protocol):
     """A protocol around the one in C, which then is driven by its methods."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
+    def __init__(self, protocol: HttpProtocol) -> None:
         self._protocol = protocol
         self._prefix = ""
 
@@ -37,7 +38,8 @@ class TracedProtocol(asyncio.Protocol):
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        logger.log(TRACE_LOG_LEVEL, "%sHTTP connection lost", self._prefix)
+        what = "WebSocket" if self._protocol.upgraded else "HTTP"
+        logger.log(TRACE_LOG_LEVEL, "%s%s connection lost", self._prefix, what)
         self._protocol.connection_lost(exc)
 
 
@@ -53,7 +55,7 @@ class TracedHttp:
         self.flush_access_log = http.flush_access_log
 
     def __call__(self) -> asyncio.Protocol:
-        return TracedProtocol(self._http())
+        return TracedProtocol(cast(HttpProtocol, self._http()))
 
     @property
     def connections(self) -> int:
