@@ -357,6 +357,29 @@ def test_stream_that_is_closed(start: Serve, output: Output) -> None:
 # ---- outputs that do not take it ----
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_lines_held_are_not_those_of_a_forked_child(start: Serve, output: Output) -> None:
+    servers: list[Any] = []
+
+    async def forking(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)  # and its line waits for the end of the turn
+        child = os.fork()
+        if child == 0:
+            servers[0].flush_access_log(1000)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    served, _ = serve(start, forking)
+    servers.append(served.http)
+    served.ask(get("/one"))
+    served.ask(get("/two"))
+    found = lines(served, output, 2)
+    assert [line.partition('"GET ')[2] for line in found] == [
+        '/one HTTP/1.1" 200 OK',
+        '/two HTTP/1.1" 200 OK',
+    ]
+
+
 def test_full_disk(start: Serve, restored: None) -> None:
     output = Output("/dev/full")
     served, calls = serve(start)

@@ -368,3 +368,17 @@ def test_body_of_a_peer_that_ends_its_direction(start: Serve) -> None:
         client.sock.shutdown(1)
         assert client.read_response().body == b"hello"
         assert client.at_end()
+
+
+def test_a_wrong_chunk_after_the_answer_is_not_answered(start: Serve) -> None:
+    """A second answer would be taken for that of the next request."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send)
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        assert client.read_response().status == 200
+        client.send(b"nonsense\r\n")
+        assert client.at_end()

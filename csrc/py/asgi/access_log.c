@@ -55,6 +55,18 @@ static void drop_lines(cam_access_log *log) {
     cam_buffer_reset(&log->lines, CAM_LOG_WRITE);
 }
 
+/* In a process forked since: the lines held are the parent's, which writes them. */
+static void disown_lines(HttpServerObject *server) {
+    cam_access_log *log = &server->log;
+    bool foreign = log->lines.len > 0 && (CamLoop_Check(server->state, server->loop)
+                                              ? CamLoop_IsForeign((LoopObject *)server->loop)
+                                              : log->process != getpid());
+    if (foreign) {
+        log->line_count = 0;
+        cam_buffer_reset(&log->lines, CAM_LOG_WRITE);
+    }
+}
+
 /* Whether the output takes bytes now, or until `end` (CamMetrics_Now). */
 static bool has_room(const cam_access_log *log, int64_t end) {
     if (!log->polled) {
@@ -105,6 +117,7 @@ static void take_off(cam_access_log *log, size_t size) {
 
 void CamAccessLog_Flush(HttpServerObject *server, int patience) {
     cam_access_log *log = &server->log;
+    disown_lines(server);
     int64_t end = patience > 0 ? CamMetrics_Now() + patience * MILLISECOND : 0;
     while (log->lines.len > 0 && log->fd >= 0) {
         if (!has_room(log, end)) {
@@ -336,7 +349,11 @@ static int put_line(cam_access_log *log, CycleObject *cycle, PyObject *address) 
 /* Makes a line and sees to it that it is written. 0 or -1. */
 static int add_line(HttpServerObject *server, CycleObject *cycle, PyObject *address) {
     cam_access_log *log = &server->log;
+    disown_lines(server);
     if (log->lines.len == 0) {
+        if (!CamLoop_Check(server->state, server->loop)) {
+            log->process = getpid();
+        }
         /* What was printed before this line is to be read before it. */
         PyObject *prepare = Py_NewRef(log->prepare);
         PyObject *done = PyObject_CallNoArgs(prepare);

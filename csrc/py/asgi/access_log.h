@@ -19,6 +19,7 @@
 #include "loop/loop.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <time.h>
 
 struct CycleObject;
@@ -44,6 +45,7 @@ typedef struct cam_access_log {
     time_t looked; /* the second when `plain` was asked */
     cam_buffer lines;
     unsigned long long line_count; /* in `lines` */
+    pid_t process;                 /* that the lines are of; on another loop than ours */
     unsigned long long dropped;    /* lines */
     CamFlush flush;
 } cam_access_log;

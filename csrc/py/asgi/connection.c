@@ -504,8 +504,7 @@ PyDoc_STRVAR(shutdown_doc, "shutdown($self, /)\n--\n\n"
 static PyObject *method_shutdown(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     HttpProtocolObject *self = (HttpProtocolObject *)op;
     if (self->websocket != NULL) {
-        return none_or_error(
-            CamWebSocket_Shutdown(self->websocket, CAM_WS_CLOSE_SERVICE_RESTART));
+        return none_or_error(CamWebSocket_Shutdown(self->websocket, CAM_WS_CLOSE_SERVICE_RESTART));
     }
     if (self->cycle != NULL) {
         self->cycle->keep_alive = false;
@@ -601,9 +600,12 @@ PyDoc_STRVAR(protocol_doc,
              "One connection of an HttpServer, which makes it; an asyncio protocol on any loop.");
 
 static PyType_Slot protocol_slots[] = {
-    {Py_tp_doc, (void *)protocol_doc},   {Py_tp_dealloc, protocol_dealloc},
-    {Py_tp_traverse, protocol_traverse}, {Py_tp_clear, protocol_clear},
-    {Py_tp_methods, protocol_methods},   {Py_tp_getset, protocol_getset},
+    {Py_tp_doc, (void *)protocol_doc},
+    {Py_tp_dealloc, protocol_dealloc},
+    {Py_tp_traverse, protocol_traverse},
+    {Py_tp_clear, protocol_clear},
+    {Py_tp_methods, protocol_methods},
+    {Py_tp_getset, protocol_getset},
     {0, NULL},
 };
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "asgi/host.h"
 
-#include "http/chars.h"
-
 /* ---- connections, tasks, requests ---- */
 
 cam_host *CamHost_New(PyObject *state) {
@@ -34,9 +32,7 @@ void CamHost_Free(cam_host *host) {
     Py_XDECREF(host->connections);
     Py_XDECREF(host->tasks);
     Py_XDECREF(host->headers);
-    Py_XDECREF(host->date);
-    Py_XDECREF(host->server);
-    Py_XDECREF(host->others);
+    CamFixedFields_Clear(&host->fixed);
     PyMem_Free(host);
 }
 
@@ -88,76 +84,6 @@ void CamHost_CountRequest(cam_host *host) {
 
 /* ---- what every response begins with ---- */
 
-/* Adds "name: value\r\n" to the lines it belongs to, of Date, Server and others. 0, or -1 with an
- * exception for what is none. */
-static int add_line(cam_buffer lines[3], PyObject *item) {
-    PyObject *name, *value;
-    PyObject *pair = PySequence_Tuple(item);
-    if (pair == NULL) {
-        return -1;
-    }
-    int result = -1;
-    if (!PyArg_ParseTuple(pair, "SS;default_headers must be pairs of bytes", &name, &value)) {
-        goto done;
-    }
-    const char *text = PyBytes_AS_STRING(name);
-    size_t len = (size_t)PyBytes_GET_SIZE(name);
-    size_t value_len = (size_t)PyBytes_GET_SIZE(value);
-    if (len == 0 || cam_char_span(text, len, CAM_CHAR_TOKEN) != len ||
-        cam_char_span(PyBytes_AS_STRING(value), value_len, CAM_CHAR_FIELD) != value_len) {
-        PyErr_Format(PyExc_ValueError, "default_headers: %R is not a valid header", pair);
-        goto done;
-    }
-    cam_buffer *line = &lines[2];
-    if (len == 4 && cam_char_equal(text, "date", 4)) {
-        line = &lines[0];
-    } else if (len == 6 && cam_char_equal(text, "server", 6)) {
-        line = &lines[1];
-    }
-    if (cam_buffer_reserve(line, len + value_len + 4) == 0) {
-        for (size_t i = 0; i < len; i++) {
-            line->ptr[line->len++] = (char)cam_char_lower[(uint8_t)text[i]];
-        }
-        cam_buffer_put(line, ": ", 2);
-        cam_buffer_put(line, PyBytes_AS_STRING(value), value_len);
-        cam_buffer_put(line, "\r\n", 2);
-        result = 0;
-    }
-done:
-    Py_DECREF(pair);
-    return result;
-}
-
-static int make_lines(cam_host *host, PyObject *headers) {
-    PyObject *sequence = PySequence_Tuple(headers);
-    if (sequence == NULL) {
-        return -1;
-    }
-    cam_buffer lines[3] = {{0}};
-    PyObject *made[3] = {NULL};
-    int result = 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(sequence); i++) {
-        result = add_line(lines, PyTuple_GET_ITEM(sequence, i));
-    }
-    for (int i = 0; i < 3; i++) {
-        if (result == 0) {
-            made[i] = PyBytes_FromStringAndSize(lines[i].ptr, (Py_ssize_t)lines[i].len);
-            result = made[i] ? 0 : -1;
-        }
-        cam_buffer_free(&lines[i]);
-    }
-    if (result == 0) {
-        Py_XSETREF(host->date, Py_NewRef(made[0]));
-        Py_XSETREF(host->server, Py_NewRef(made[1]));
-        Py_XSETREF(host->others, Py_NewRef(made[2]));
-    }
-    for (int i = 0; i < 3; i++) {
-        Py_XDECREF(made[i]);
-    }
-    Py_DECREF(sequence);
-    return result;
-}
-
 int CamHost_RefreshHeaders(cam_host *host) {
     PyObject *headers = PyObject_GetAttrString(host->state, "default_headers");
     if (headers == NULL) {
@@ -168,7 +94,8 @@ int CamHost_RefreshHeaders(cam_host *host) {
         Py_DECREF(headers);
         return 0;
     }
-    if (make_lines(host, headers) < 0) {
+    /* uvicorn lets them be anything that is a header. */
+    if (CamFixedFields_Set(&host->fixed, headers, "default_headers", true) < 0) {
         Py_DECREF(headers);
         return -1;
     }
@@ -177,17 +104,19 @@ int CamHost_RefreshHeaders(cam_host *host) {
 }
 
 static int put(cam_buffer *out, PyObject *lines) {
-    return cam_buffer_append(out, PyBytes_AS_STRING(lines), (size_t)PyBytes_GET_SIZE(lines));
+    return lines ? cam_buffer_append(out, PyBytes_AS_STRING(lines), (size_t)PyBytes_GET_SIZE(lines))
+                 : 0;
 }
 
 int CamHost_PutHeaders(const cam_host *host, cam_buffer *out, bool date, bool server) {
     if (host->headers == NULL) {
         return 0;
     }
-    if ((!date && put(out, host->date) < 0) || (!server && put(out, host->server) < 0)) {
+    if ((!date && put(out, host->fixed.date) < 0) ||
+        (!server && put(out, host->fixed.server) < 0)) {
         return -1;
     }
-    return put(out, host->others);
+    return put(out, host->fixed.others);
 }
 
 /* ---- another protocol ---- */

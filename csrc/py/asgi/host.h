@@ -15,15 +15,14 @@
 
 #include "asgi/buffer.h"
 #include "asgi/connection.h"
+#include "asgi/fixed_fields.h"
 
 typedef struct cam_host {
     PyObject *state;       /* strong: the ServerState */
     PyObject *connections; /* strong: its set of owners */
     PyObject *tasks;       /* strong: its set of tasks */
     PyObject *headers;     /* strong or NULL: the list that the lines below were made of */
-    PyObject *date;        /* bytes: its Date lines */
-    PyObject *server;      /* bytes: its Server lines */
-    PyObject *others;      /* bytes: its other lines */
+    cam_fixed_fields fixed;
 } cam_host;
 
 /* A host from a ServerState; NULL with an exception. */

@@ -177,6 +177,12 @@ static Py_ssize_t take_chunked(HttpProtocolObject *self, char *data, size_t size
     if (written > self->body_left) {
         result = CAM_H1_E_BODY_LENGTH; /* whatever comes behind what is too much */
     }
+    if (result < 0 && self->cycle == NULL) {
+        /* The request is answered: what we said now would be taken for the next one's answer. */
+        CamServer_Log(self->server, self->state->asgi.str_warning, "Invalid HTTP request received.",
+                      NULL);
+        return CamHttpProtocol_Linger(self);
+    }
     if (result < 0) {
         return refuse(self, result);
     }

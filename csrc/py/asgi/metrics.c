@@ -85,7 +85,8 @@ PyObject *CamMetrics_Snapshot(cam_metrics *metrics) {
     PyObject *snapshot = Py_BuildValue(
         "{s:N,s:N,s:d,s:K,s:K,s:d,s:d}", "answers", answers, "buckets", buckets, "seconds",
         (double)metrics->taken_sum / 1e9, "connections", (unsigned long long)metrics->connections,
-        "websockets", (unsigned long long)metrics->websockets, "late", (double)metrics->late / 1e9, "late_most", (double)metrics->late_most / 1e9);
+        "websockets", (unsigned long long)metrics->websockets, "late", (double)metrics->late / 1e9,
+        "late_most", (double)metrics->late_most / 1e9);
     metrics->late_most = 0;
     return snapshot;
 }

@@ -390,21 +390,21 @@ static int put_own_headers(HttpServerObject *server, cam_buffer *out, const head
         return CamHost_PutHeaders(server->host, out, notes->date, notes->server);
     }
     if (!notes->date) {
-        if (server->date_line != NULL
-                ? put_bytes(out, server->date_line) < 0
+        if (server->fixed.date != NULL
+                ? put_bytes(out, server->fixed.date) < 0
                 : server->options.date_header &&
                       cam_buffer_append(out, CamServer_DateLine(server), CAM_DATE_LINE) < 0) {
             return -1;
         }
     }
     if (!notes->server) {
-        if (server->server_line != NULL
-                ? put_bytes(out, server->server_line) < 0
+        if (server->fixed.server != NULL
+                ? put_bytes(out, server->fixed.server) < 0
                 : server->options.server_header && PUT_LITERAL(out, "server: camshaft\r\n") < 0) {
             return -1;
         }
     }
-    return put_bytes(out, server->fixed_headers);
+    return put_bytes(out, server->fixed.others);
 }
 
 /* Makes what has been written and noted the cycle's, unless user code was faster. */

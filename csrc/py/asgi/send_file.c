@@ -7,6 +7,10 @@
  * camshaft.server.files reads the file in a thread and sends it in pieces; until the last one,
  * nothing else may be sent. Either way we have a descriptor of our own, so the application may
  * close its.
+ *
+ * sendfile(2) has no MSG_NOSIGNAL: to a peer that is gone it raises SIGPIPE, which CPython ignores
+ * from its start on; where an application has taken that back, the process ends by it, as that of
+ * any server in Python.
  */
 #include "asgi/send.h"
 

@@ -246,79 +246,6 @@ static PyObject *server_vectorcall(PyObject *op, PyObject *const *args, size_t n
     return CamHttpProtocol_New((HttpServerObject *)op);
 }
 
-/* Names of what tells where a response ends, or how long its connection lasts. */
-static bool is_framing(const char *name, size_t len) {
-    static const char *const names[] = {"connection", "content-length",    "keep-alive",
-                                        "trailer",    "transfer-encoding", "upgrade"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (len == strlen(names[i]) && cam_char_equal(name, names[i], len)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Adds "name: value\r\n" to the server's lines. 0, or -1 with ValueError or TypeError. */
-static int add_fixed_header(HttpServerObject *server, PyObject *item, cam_buffer *lines) {
-    PyObject *pair = PySequence_Tuple(item);
-    if (pair == NULL) {
-        return -1;
-    }
-    int result = -1;
-    cam_buffer line = {0};
-    if (PyTuple_GET_SIZE(pair) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(pair, 0)) ||
-        !PyBytes_Check(PyTuple_GET_ITEM(pair, 1))) {
-        PyErr_SetString(PyExc_TypeError, "headers: each must be a pair of bytes, (name, value)");
-        goto done;
-    }
-    const char *name = PyBytes_AS_STRING(PyTuple_GET_ITEM(pair, 0));
-    size_t len = (size_t)PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0));
-    if (CamResponse_PutField(&line, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-            PyErr_Format(PyExc_ValueError, "headers: %R is not a valid header", pair);
-        }
-        goto done;
-    }
-    if (is_framing(name, len)) {
-        PyErr_Format(PyExc_ValueError, "headers: %R is for the server to say", pair);
-        goto done;
-    }
-    PyObject **own = len == 6 && cam_char_equal(name, "server", 6) ? &server->server_line
-                     : len == 4 && cam_char_equal(name, "date", 4) ? &server->date_line
-                                                                   : NULL;
-    if (own != NULL) {
-        Py_XSETREF(*own, PyBytes_FromStringAndSize(line.ptr, (Py_ssize_t)line.len));
-        result = *own ? 0 : -1;
-    } else {
-        result = cam_buffer_append(lines, line.ptr, line.len);
-    }
-done:
-    cam_buffer_free(&line);
-    Py_DECREF(pair);
-    return result;
-}
-
-static int set_headers(HttpServerObject *server, PyObject *headers) {
-    cam_buffer lines = {0};
-    PyObject *iterator = headers && headers != Py_None ? PyObject_GetIter(headers) : NULL;
-    if (iterator != NULL) {
-        PyObject *item;
-        while ((item = PyIter_Next(iterator)) != NULL) {
-            int error = add_fixed_header(server, item, &lines);
-            Py_DECREF(item);
-            if (error < 0) {
-                break;
-            }
-        }
-        Py_DECREF(iterator);
-    }
-    if (!PyErr_Occurred()) {
-        server->fixed_headers = PyBytes_FromStringAndSize(lines.ptr, (Py_ssize_t)lines.len);
-    }
-    cam_buffer_free(&lines);
-    return server->fixed_headers ? 0 : -1;
-}
-
 /* What applications may send beyond a head and a body: the extensions of the ASGI specification
  * that send.c knows. Each has an empty dict, as that wants. */
 static PyObject *make_extensions(const cam_asgi_constants *c) {
@@ -512,8 +439,8 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (self->app_state == NULL || self->context == NULL || self->root_path == NULL ||
         version == NULL || extensions == NULL ||
         (self->raw_root_path = PyUnicode_AsASCIIString(self->root_path)) == NULL ||
-        set_headers(self, headers) < 0 || set_scope_template(self, version, extensions) < 0 ||
-        set_logger(self, logger) < 0 ||
+        CamFixedFields_Set(&self->fixed, headers, "headers", false) < 0 ||
+        set_scope_template(self, version, extensions) < 0 || set_logger(self, logger) < 0 ||
         (trusted_proxies != Py_None && CamTrust_Set(&self->trust, trusted_proxies) < 0)) {
         Py_CLEAR(self);
     }
@@ -573,10 +500,8 @@ static void server_dealloc(PyObject *op) {
     Py_CLEAR(self->addresses);
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->raw_root_path);
-    Py_CLEAR(self->fixed_headers);
+    CamFixedFields_Clear(&self->fixed);
     PyMem_Free(self->metrics);
-    Py_CLEAR(self->server_line);
-    Py_CLEAR(self->date_line);
     CamHost_Free(self->host);
     type->tp_free(op);
     Py_DECREF(type);

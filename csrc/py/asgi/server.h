@@ -10,6 +10,7 @@
 #define CAM_ASGI_SERVER_H
 
 #include "asgi/access_log.h"
+#include "asgi/fixed_fields.h"
 #include "asgi/metrics.h"
 #include "asgi/forwarded.h"
 #include "asgi/options.h"
@@ -43,11 +44,9 @@ typedef struct HttpServerObject {
     PyObject *tls_info;       /* callable or NULL: the scope's "tls" extension of an SSLObject */
     PyObject *logger;         /* logging.Logger */
 
-    PyObject *fixed_headers; /* bytes: header lines that every response has */
-    PyObject *server_line;   /* bytes or NULL: one that stands for our own Server */
-    PyObject *date_line;     /* the same for Date */
-    time_t date_second;      /* when `date` was written */
-    char date[38];           /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
+    cam_fixed_fields fixed; /* header lines that every response has */
+    time_t date_second;     /* when `date` was written */
+    char date[38];          /* "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" and a NUL */
 
     cam_server_options options;
     cam_trust trust;       /* proxies whose X-Forwarded headers are believed */
