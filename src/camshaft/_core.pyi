@@ -563,6 +563,7 @@ class HttpServerOptions(TypedDict, total=False):
     concurrency: int | None
     max_requests: int | None
     metrics: bool
+    access_details: bool
     trace: bool
     websocket: bool
     ws_max_size: int | None
@@ -601,7 +602,7 @@ class HttpServer:
         root_path: str = "",
         asgi_version: str = "3.0",
         headers: Iterable[tuple[bytes, bytes]] = (),
-        access_log: Callable[[str, str, str, str, int], object] | None = None,
+        access_log: Callable[..., object] | None = None,
         logger: logging.Logger | None = None,
         context: contextvars.Context | None = None,
         host: object | None = None,

@@ -32,6 +32,7 @@ from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
 from camshaft.message_log import MessageLogger
 from camshaft.middleware.proxy_headers import ProxyHeadersMiddleware
 from camshaft.reload.watched import Watched, watched
+from camshaft.request_ids import RequestIds
 from camshaft.server.lifespan import Lifespan
 from camshaft.settings import (
     HTTP_PROTOCOLS,
@@ -279,6 +280,8 @@ class Config(Settings):
             # What is built in does it itself.
             trusted = self.forwarded_allow_ips or ()
             self.loaded_app = ProxyHeadersMiddleware(self.loaded_app, trusted)
+        if self.request_id_header is not None:
+            self.loaded_app = RequestIds(self.loaded_app, self.request_id_header)
         self.loaded = True
 
     def _load_protocols(self) -> None:

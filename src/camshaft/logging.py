@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from camshaft.request_ids import current_request_id
+
 TRACE_LOG_LEVEL = 5
 
 LOG_LEVELS: dict[str, int] = {
@@ -105,6 +107,8 @@ def _shown(values: dict[str, Any]) -> logging.LogRecord:
 class ColourizedFormatter(logging.Formatter):
     """Adds `levelprefix`, the level's name padded to a column, to what a format may use.
 
+    And `request_id`, of the request that is being served, or "-".
+
     With colours, a record's `color_message` (given by `extra=`) is shown for its message.
     `use_colors` None asks whether standard output is a terminal, as uvicorn does.
     """
@@ -138,6 +142,7 @@ class ColourizedFormatter(logging.Formatter):
             if colored is not None:
                 values["message"] = str(colored) % record.args if record.args else str(colored)
         values["levelprefix"] = f"{name}:{padding}"
+        values["request_id"] = current_request_id.get() or "-"
         return values
 
 
@@ -150,6 +155,12 @@ class AccessFormatter(ColourizedFormatter):
 
     The record's arguments are client address, method, path with query, HTTP version and status.
     """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A line of --access-log-format is complete.
+        if len(record.args or ()) != len(_ACCESS):
+            return record.message
+        return super().formatMessage(record)
 
     def get_status_code(self, status_code: int) -> str:
         """Return the status with its phrase; the phrase is empty for an unregistered one."""
@@ -178,8 +189,9 @@ class JsonFormatter(logging.Formatter):
     """A line of JSON for each record, as log shippers read it.
 
     `time` (UTC, RFC 3339), `level`, `logger`, `message`; `exception` with the traceback if there is
-    one; of a request `client`, `method`, `path`, `http_version` and `status`; and whatever a record
-    was given by `extra=`. All is ASCII, so that nothing in it can begin a line of its own.
+    one; of a request `client`, `method`, `path`, `http_version` and `status`; `request_id` of what
+    is logged while a request with an id is served; and whatever a record was given by `extra=`. All
+    is ASCII, so that nothing in it can begin a line of its own.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -191,6 +203,9 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         values |= self.request(record)
+        request_id = current_request_id.get()
+        if request_id is not None:
+            values["request_id"] = request_id
         if record.exc_info:
             values["exception"] = self.formatException(record.exc_info)
         if record.stack_info:

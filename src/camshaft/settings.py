@@ -14,12 +14,14 @@ import asyncio
 import importlib.util
 import inspect
 import os
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from configparser import RawConfigParser
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import IO, Any, ClassVar, TypeVar, dataclass_transform
 
+from camshaft.access_format import AccessFormatError, read_access_format
 from camshaft.binds import BindError, parse_bind
 from camshaft.logging import LOG_LEVELS, LOGGING_CONFIG
 
@@ -189,6 +191,20 @@ def no_identity(value: str | int | None) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return None
     return None if isinstance(value, int) and 0 <= value < 2**32 - 1 else "a name or a number"
+
+
+def no_access_format(value: str | None) -> str | None:
+    try:
+        read_access_format(value or "")
+    except AccessFormatError as error:
+        return str(error)
+    return None
+
+
+def no_header_name(value: str | None) -> str | None:
+    if value is None or re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
+        return None
+    return "this is no header name (RFC 9110, 5.1)"
 
 
 def no_permissions(value: str | int) -> str | None:
@@ -510,6 +526,20 @@ class Settings:
     )
     pidfile: Path | None = setting(
         None, "File for the process's number; it is locked, and refused while another lives."
+    )
+    access_log_format: str | None = setting(
+        None,
+        "Lines of the access log, as gunicorn has them: a text with atoms for client, request, "
+        "status, bytes, duration, headers; docs/server/logging.md lists them.",
+        metavar="FORMAT",
+        check=no_access_format,
+    )
+    request_id_header: str | None = setting(
+        None,
+        "Give each request an id: the value of this header (X-Request-ID, say), or a new one; for "
+        "the application, the client and the log.",
+        metavar="NAME",
+        check=no_header_name,
     )
     ws_close_timeout: float | None = setting(
         10.0,

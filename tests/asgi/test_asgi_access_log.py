@@ -478,3 +478,66 @@ def test_flush_waits_for_the_reader(start: Serve, restored: None) -> None:
     assert served.call(flush)
     output.close()
     os.close(reader)
+
+
+class Details:
+    """The arguments of each line, with details."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[Any, ...]] = []
+
+    def __call__(self, *arguments: Any) -> None:
+        self.lines.append(arguments)
+
+
+def test_details(start: Serve) -> None:
+    details = Details()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"a", b"b")]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+        assert not details.lines
+        await send({"type": "http.response.body", "body": b"45"})
+
+    served = start(app, access_log=details, access_details=True)
+    assert served.ask(get("/p?q")).status == 201
+    served.until(lambda: details.lines)
+    address, method, path, version, status, headers, sent_headers, sent, seconds = details.lines[0]
+    assert address.startswith("127.0.0.1:")
+    assert (method, path, version, status, sent) == ("GET", "/p?q", "1.1", 201, 5)
+    assert (b"host", b"example") in headers and sent_headers == [(b"a", b"b")]
+    assert 0 <= seconds < LIMIT
+    assert len(details.lines) == 1
+
+
+def test_details_of_an_answer_that_nobody_waits_for(start: Serve) -> None:
+    details = Details()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    served = start(app, access_log=details, access_details=True)
+    with served.connect() as client:
+        client.send(get("/"))
+        client.read_head()
+    served.until(lambda: details.lines)
+    assert details.lines[0][4] == 200 and details.lines[0][6:8] == (None, 3)
+    served.until(lambda: not served.http.tasks)
+    assert len(details.lines) == 1
+
+
+def test_details_that_cannot_be_logged(start: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is sent whatever the log's function does."""
+    raised: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda hook: raised.append(hook.exc_type))
+
+    def refuse(*arguments: Any) -> None:
+        raise ZeroDivisionError
+
+    served = start(app, access_log=refuse, access_details=True)
+    assert served.ask(get("/")).status == 200
+    served.until(lambda: raised == [ZeroDivisionError])

@@ -413,8 +413,9 @@ static int call_function(HttpServerObject *server, CycleObject *cycle, PyObject 
 
 void CamAccessLog_Add(CycleObject *cycle) {
     HttpServerObject *server = cycle->server;
-    if (server->log.function == NULL || cycle->method == NULL || cycle->connection == NULL) {
-        return;
+    if (server->log.function == NULL || cycle->method == NULL || cycle->connection == NULL ||
+        server->options.access_details) {
+        return; /* details are known at the end */
     }
     PyObject *address = CamScope_ClientAddress(cycle->connection);
     int result = -1;

@@ -100,6 +100,9 @@ void CamHttpProtocol_DropCycle(HttpProtocolObject *self) {
     CycleObject *cycle = self->cycle;
     if (cycle != NULL) {
         self->cycle = NULL;
+        if (cycle->details != NULL && CamCycle_HasBegun(cycle)) {
+            CamAccessDetails_Log(cycle);
+        }
         CamRun_Detach((RunObject *)cycle);
         Py_DECREF(cycle);
     }

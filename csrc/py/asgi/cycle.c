@@ -146,6 +146,9 @@ CycleObject *CamCycle_New(HttpProtocolObject *connection, const cam_h1_request *
         self->method = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_method));
         self->path = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_path));
         self->query_string = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_query_string));
+        if (self->server->options.access_details && CamAccessDetails_Begin(self, scope) < 0) {
+            Py_CLEAR(self);
+        }
     }
     return self;
 }
@@ -161,12 +164,18 @@ CycleObject *CamCycle_NewAnswer(HttpProtocolObject *connection) {
 }
 
 static int cycle_traverse(PyObject *op, visitproc visit, void *arg) {
-    Py_VISIT(((CycleObject *)op)->waiter);
-    return CamRun_Traverse(op, visit, arg);
+    CycleObject *self = (CycleObject *)op;
+    Py_VISIT(self->waiter);
+    int stopped = CamAccessDetails_Traverse(self->details, visit, arg);
+    return stopped ? stopped : CamRun_Traverse(op, visit, arg);
 }
 
 static int cycle_clear(PyObject *op) {
-    Py_CLEAR(((CycleObject *)op)->waiter);
+    CycleObject *self = (CycleObject *)op;
+    cam_access_details *details = self->details;
+    self->details = NULL;
+    CamAccessDetails_Free(details);
+    Py_CLEAR(self->waiter);
     return CamRun_Clear(op);
 }
 
@@ -178,6 +187,7 @@ static void cycle_dealloc(PyObject *op) {
     Py_CLEAR(self->method);
     Py_CLEAR(self->path);
     Py_CLEAR(self->query_string);
+    CamAccessDetails_Free(self->details);
     CamRun_Free(op);
 }
 

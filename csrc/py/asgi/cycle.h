@@ -9,6 +9,7 @@
 #ifndef CAM_ASGI_CYCLE_H
 #define CAM_ASGI_CYCLE_H
 
+#include "asgi/access_details.h"
 #include "asgi/run.h"
 
 /* How far the answer has come. */
@@ -29,6 +30,7 @@ typedef struct CycleObject {
     PyObject *method; /* for the access log: NULL without one */
     PyObject *path;
     PyObject *query_string;
+    cam_access_details *details; /* PyMem, owned; NULL unless they are logged, and afterwards */
 
     PyObject *waiter; /* what sends a file, until send() has returned it */
 

@@ -45,6 +45,7 @@ static const option table[] = {
     {"concurrency", OPTION_COUNT, FIELD(concurrency), NO_LIMIT},
     {"max_requests", OPTION_COUNT, FIELD(max_requests), NO_LIMIT},
     {"metrics", OPTION_FLAG, FIELD(metrics), 0},
+    {"access_details", OPTION_FLAG, FIELD(access_details), 0},
     {"trace", OPTION_FLAG, FIELD(trace), 0},
     {"websocket", OPTION_FLAG, FIELD(websocket), 1},
     {"ws_max_size", OPTION_COUNT, FIELD(ws_max_size), 16 * 1024 * 1024},

@@ -31,6 +31,7 @@ typedef struct cam_server_options {
     size_t body_rate;      /* least bytes a second of a body; 0: none */
     size_t write_rate;     /* the same of an answer */
     bool metrics;          /* count for HttpServer.metrics() */
+    bool access_details;   /* the access log's function gets them */
     bool trace;            /* log what uvicorn logs at that level of WebSockets */
 
     bool websocket;              /* take upgrades to WebSocket; else they are plain requests */

@@ -107,6 +107,9 @@ static int send_start(CycleObject *self, PyObject *event) {
         Py_CLEAR(headers);
     }
     int result = self->connection ? CamResponse_BuildHead(self, status, headers) : 0;
+    if (self->details != NULL) {
+        CamAccessDetails_Answer(self, headers);
+    }
     Py_XDECREF(headers);
     if (result == 0 && self->connection != NULL) {
         self->answer = CAM_ANSWER_HELD;
@@ -177,6 +180,9 @@ int CamSend_CheckLength(const CycleObject *self, uint64_t size, bool more_body) 
 int CamSend_Complete(CycleObject *self) {
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     self->answer = CAM_ANSWER_COMPLETE;
+    if (self->details != NULL) {
+        CamAccessDetails_Log(self);
+    }
     CamServer_CountRequest(self->server);
     if (self->server->host != NULL) {
         CamHost_CountRequest(self->server->host);
@@ -257,6 +263,9 @@ static int send_part(CycleObject *self, cam_part *part, bool more_body) {
         }
         self->answer = CAM_ANSWER_BEGUN;
         self->awaits_100 = false;
+        if (self->details != NULL) {
+            self->details->sent += part->size;
+        }
         result = write_parts(connection, part, tail, strlen(tail));
     } else {
         result = -1;

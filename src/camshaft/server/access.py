@@ -12,10 +12,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from camshaft.access_format import Answered
 from camshaft.logging import LOGGING_CONFIG, AccessFormatter, status_phrase
 
 logger = logging.getLogger("uvicorn.access")
 
+_MESSAGE = '%s - "%s %s HTTP/%s" %d'
+_ARGUMENTS = ("client", "method", "path", "http_version", "status")
 _FORMAT = LOGGING_CONFIG["formatters"]["access"]["fmt"]
 # Each "200 OK" as bytes, by the status; what is no status is never asked for.
 _PHRASES = tuple(status_phrase(status).encode() for status in range(600))
@@ -33,7 +36,7 @@ _PATCHABLE: tuple[tuple[type, tuple[str, ...]], ...] = (
     (logging.Handler, ("handle", "format")),
     (logging.StreamHandler, ("emit", "flush")),
     (logging.Formatter, ("format", "formatMessage")),
-    (AccessFormatter, ("values", "get_status_code")),
+    (AccessFormatter, ("formatMessage", "values", "get_status_code")),
 )
 
 _METHODS = frozenset(name for _, names in _PATCHABLE for name in names)
@@ -44,7 +47,28 @@ Description = tuple[int, bool, Any, tuple[bytes, ...], tuple[tuple[Any, Any, Any
 
 def log(client_addr: str, method: str, full_path: str, http_version: str, status: int) -> None:
     """Log a response, with uvicorn's message and arguments."""
-    logger.info('%s - "%s %s HTTP/%s" %d', client_addr, method, full_path, http_version, status)
+    logger.info(_MESSAGE, client_addr, method, full_path, http_version, status)
+
+
+def detailed(line: Callable[[Answered], str] | None) -> Callable[..., None]:
+    """Return what an HttpServer with `access_details` calls at the end of a response.
+
+    Without `line` the message and its arguments are those of `log`; with it, the message is what
+    that returns. Either way the record has `bytes` and `duration`, in seconds.
+    """
+
+    def log_details(*arguments: Any) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        answered = Answered(*arguments)
+        extra: dict[str, Any] = {"bytes": answered.sent, "duration": round(answered.seconds, 6)}
+        if line is None:
+            logger.info(_MESSAGE, *arguments[: len(_ARGUMENTS)], extra=extra)
+            return
+        extra |= dict(zip(_ARGUMENTS, arguments[: len(_ARGUMENTS)], strict=True))
+        logger.info("%s", line(answered), extra=extra)
+
+    return log_details
 
 
 def access_log(*, enabled: bool) -> AccessLog | None:

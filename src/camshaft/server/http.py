@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from camshaft._core import HttpServer
+from camshaft.access_format import read_access_format
 from camshaft.config import Config
 from camshaft.logging import TRACE_LOG_LEVEL
 from camshaft.middleware.proxy_headers import TrustedHosts
@@ -37,6 +38,10 @@ def http_server(
     if config.http_protocol_class is not None:
         if metrics is not None:
             raise ConfigError("metrics", config.metrics, "only camshaft's own --http counts")
+        if config.access_log_format is not None:
+            raise ConfigError(
+                "access_log_format", None, "only camshaft's own --http has another than uvicorn's"
+            )
         python = PythonHttp(config.http_protocol_class, config, loop, state)
         python.state.limit(max_requests, on_max_requests)
         return python
@@ -70,8 +75,7 @@ def native_server(
         headers=config.custom_headers,
         server_header=config.server_header and b"server" not in given,
         date_header=config.date_header and b"date" not in given,
-        access_log=access.access_log(enabled=config.access_log),
-        plain_log=access.plain,
+        **_access_log(config),
         tls_info=tls_info,
         metrics=metrics is not None,
         own_paths=metrics.own_paths if metrics is not None else None,
@@ -95,6 +99,16 @@ def native_server(
     if metrics is not None:
         metrics.watch(server)
     return server
+
+
+def _access_log(config: Config) -> dict[str, Any]:
+    """Return what the server is told of the access log."""
+    log = access.access_log(enabled=config.access_log)
+    given = config.access_log_format
+    if log is None or (given is None and config.log_format == "text"):
+        return {"access_log": log, "plain_log": access.plain}
+    line = read_access_format(given) if given is not None else None
+    return {"access_log": access.detailed(line), "access_details": True}
 
 
 def _limits(config: Config) -> dict[str, Any]:
