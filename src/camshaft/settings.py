@@ -412,8 +412,8 @@ class Settings:
     )
     timeout_notify: float = setting(30, check=negative_time)
     timeout_graceful_shutdown: float | None = setting(
-        None,
-        "Seconds that requests get to end when the server does. [default: as many as they take]",
+        30,
+        "Seconds that requests get to end when the server does; inf for as many as they take.",
         check=negative_time,
     )
     timeout_worker_healthcheck: float = setting(
@@ -599,6 +599,12 @@ class Settings:
     timeout_response_write: float | None = setting(
         60.0,
         "Seconds that a client may take nothing of its response, before it is dropped.",
+        check=negative_time,
+    )
+    timeout_linger: float = setting(
+        1.0,
+        "Seconds after its last answer that a connection stays open for another request when the "
+        "server ends.",
         check=negative_time,
     )
     min_request_rate: int = setting(

@@ -412,7 +412,7 @@ def test_shutdown_before_the_answer(start: Serve) -> None:
         client.send(handshake())
         served.until(lambda: served.http.tasks == 1)
         served.call(served.http.shutdown)
-        assert client.read_response().status == 500
+        assert client.read_response().status == 503
         assert client.at_end()
     served.until(lambda: ended(served))
     assert events == [{"type": "websocket.disconnect", "code": 1006}]

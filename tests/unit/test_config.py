@@ -35,7 +35,7 @@ def test_defaults() -> None:
     config = Config(app)
     assert (config.host, config.port, config.uds, config.fd) == ("127.0.0.1", 8000, None, None)
     assert (config.backlog, config.timeout_keep_alive) == (2048, 5)
-    assert config.timeout_graceful_shutdown is None
+    assert config.timeout_graceful_shutdown == 30
     assert (config.server_header, config.date_header, config.access_log) == (True, True, True)
     assert (config.root_path, config.headers, config.lifespan) == ("", [], "auto")
 
@@ -80,7 +80,7 @@ UVICORN_054 = {
     "backlog": 2048,
     "timeout_keep_alive": 5,
     "timeout_notify": 30,
-    "timeout_graceful_shutdown": None,
+    "timeout_graceful_shutdown": 30,  # uvicorn's default is None: for ever
     "timeout_worker_healthcheck": 5,
     "callback_notify": None,
     "ssl_keyfile": None,

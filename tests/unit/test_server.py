@@ -48,12 +48,15 @@ class FakeHttp:
         self.made += 1
         return asyncio.Protocol()
 
-    def shutdown(self) -> None:
+    def shutdown(self, websocket_code: int = 1012, linger: float = 0, /) -> None:
         self.asked.append("shutdown")
         self.on_shutdown()
 
     def disconnect(self) -> None:
         self.asked.append("disconnect")
+
+    def remaining(self, limit: int = 10, /) -> list[str]:
+        return ["GET '/' of 127.0.0.1:1"]
 
     def cancel(self) -> None:
         self.asked.append("cancel")

@@ -199,7 +199,7 @@ int CamHttpProtocol_Finished(HttpProtocolObject *self, bool keep_alive) {
     }
     bool unread = self->phase != CAM_PHASE_HEAD;
     const uint32_t most = CAM_DRAIN_LIMIT;
-    if (!keep_alive || (self->eof && unread) || self->server->shutting_down ||
+    if (!keep_alive || (self->eof && unread) || CamServer_IsClosed(self->server) ||
         (self->phase == CAM_PHASE_LENGTH && self->body_left > most)) {
         if (unread || self->input.len > 0) {
             return CamHttpProtocol_Linger(self);
@@ -282,6 +282,11 @@ void CamHttpProtocol_Shed(HttpProtocolObject *self) {
     Py_CLEAR(self->scope_template);
 }
 
+bool CamHttpProtocol_HasMore(const HttpProtocolObject *self) {
+    bool more = self->phase == CAM_PHASE_HEAD && (self->ahead || self->input.len > 0);
+    return more && !CamServer_IsClosed(self->server);
+}
+
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self) {
     return self->cycle == NULL && self->websocket == NULL && !self->resume_planned;
 }
@@ -306,7 +311,7 @@ static int connection_made(PyObject *op, PyObject *transport) {
         self->secure = ssl != Py_None;
         Py_DECREF(ssl);
     }
-    if (self->server->shutting_down) {
+    if (CamServer_IsClosed(self->server)) {
         self->phase = CAM_PHASE_CLOSED;
         return CamHttpProtocol_Close(self);
     }
@@ -479,8 +484,8 @@ static PyObject *method_resume(PyObject *op, PyObject *Py_UNUSED(ignored)) {
         Py_RETURN_NONE;
     }
     bool between = self->cycle == NULL && self->websocket == NULL;
-    int result = between && self->server->shutting_down ? CamHttpProtocol_Linger(self)
-                                                        : CamInput_Resume(self);
+    int result = between && CamServer_IsClosed(self->server) ? CamHttpProtocol_Linger(self)
+                                                             : CamInput_Resume(self);
     if (self->cycle == NULL) {
         CamHttpProtocol_Release(self);
     }

@@ -108,6 +108,7 @@ typedef struct HttpProtocolObject {
     bool secure : 1;
     bool te_trailers : 1;    /* the last request said "TE: trailers" */
     bool feeding : 1;        /* input.c is at work, and will see what changes */
+    bool ahead : 1;          /* bytes of a next request came with the head of this one */
     bool resume_planned : 1; /* a call of _resume is on its way */
     bool holding : 1;        /* the transport sends later: another answer may come at once */
     bool upgraded : 1;       /* it has become a WebSocket */
@@ -165,6 +166,9 @@ int CamHttpProtocol_Balance(HttpProtocolObject *self);
 /* Between pipelined requests: what was answered is sent with the next answer, if that comes without
  * a wait. CamHttpProtocol_Release() sends what there is at the end of the turn. */
 void CamHttpProtocol_Release(HttpProtocolObject *self);
+
+/* More has been asked of us, behind the request under way, and is answered yet. */
+bool CamHttpProtocol_HasMore(const HttpProtocolObject *self);
 
 /* Nothing has been asked of us that is not answered. */
 bool CamHttpProtocol_IsIdle(const HttpProtocolObject *self);

@@ -16,7 +16,7 @@ static void make_good(CycleObject *self) {
     }
     int result;
     if (self->answer < CAM_ANSWER_BEGUN) {
-        result = CamResponse_WriteFailure(self);
+        result = CamResponse_WriteFailure(self, 500);
     } else if (self->chunked || self->has_length) {
         result = CamHttpProtocol_Close(connection);
     } else {

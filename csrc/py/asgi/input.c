@@ -126,6 +126,7 @@ static Py_ssize_t take_head(HttpProtocolObject *self, const char *data, size_t s
         if (handed != 0) {
             taken = handed < 0 ? -1 : (Py_ssize_t)size; /* the rest is in the other's hands */
         } else {
+            self->ahead = (size_t)result < size && cam_h1_has_no_body(&request);
             taken = begin(self, &request) < 0 ? -1 : result;
         }
     }

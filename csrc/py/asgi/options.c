@@ -56,7 +56,7 @@ static const option table[] = {
     {"ws_per_message_deflate", OPTION_FLAG, FIELD(ws_per_message_deflate), 1},
 };
 
-static int64_t nanoseconds_of(double seconds) {
+int64_t CamServerOptions_Nanoseconds(double seconds) {
     return seconds * 1e9 < (double)CAM_FOREVER ? (int64_t)(seconds * 1e9) : CAM_FOREVER;
 }
 
@@ -68,7 +68,7 @@ static void set_default(cam_server_options *options, const option *option) {
         *(bool *)field = option->otherwise != 0;
         break;
     case OPTION_SECONDS:
-        *(int64_t *)field = limited ? nanoseconds_of(option->otherwise) : CAM_FOREVER;
+        *(int64_t *)field = limited ? CamServerOptions_Nanoseconds(option->otherwise) : CAM_FOREVER;
         break;
     case OPTION_COUNT:
         *(size_t *)field = limited ? (size_t)option->otherwise : SIZE_MAX;
@@ -92,7 +92,7 @@ static int set_seconds(int64_t *field, const option *option, PyObject *value) {
         PyErr_Format(PyExc_ValueError, "%s: a time cannot be negative", option->name);
         return -1;
     }
-    *field = nanoseconds_of(seconds);
+    *field = CamServerOptions_Nanoseconds(seconds);
     return 0;
 }
 

@@ -54,6 +54,9 @@ typedef struct cam_server_options {
     size_t max_requests;        /* answered, after which on_max_requests is called */
 } cam_server_options;
 
+/* A number of seconds of at least 0, CAM_FOREVER if it is that long. */
+int64_t CamServerOptions_Nanoseconds(double seconds);
+
 /*
  * Takes the options out of `given`, a dict of keyword arguments that is the caller's own, and
  * leaves in it what is none of them; those not given have their defaults. 0, or -1 with TypeError

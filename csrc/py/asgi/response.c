@@ -490,7 +490,8 @@ int CamResponse_EndHead(CycleObject *cycle, size_t size, bool more_body) {
         return -1;
     }
     /* A peer that was not told to go on may send its body or not: nobody can tell what comes. */
-    if (cycle->server->shutting_down || cycle->awaits_100) {
+    if (cycle->awaits_100 ||
+        (cycle->server->shutting_down && !CamHttpProtocol_HasMore(cycle->connection))) {
         cycle->keep_alive = false;
     }
     if (!cycle->keep_alive) {
@@ -534,12 +535,12 @@ int CamResponse_WriteError(HttpProtocolObject *connection, int status, const cha
     return result;
 }
 
-int CamResponse_WriteFailure(CycleObject *cycle) {
+int CamResponse_WriteFailure(CycleObject *cycle, int status) {
     PyObject *start = Py_BuildValue(
-        "{s:O,s:i,s:[(y,y),(y,y)]}", "type", cycle->state->asgi.str_response_start, "status", 500,
+        "{s:O,s:i,s:[(y,y),(y,y)]}", "type", cycle->state->asgi.str_response_start, "status", status,
         "headers", "content-type", "text/plain; charset=utf-8", "connection", "close");
     PyObject *body = Py_BuildValue("{s:O,s:y}", "type", cycle->state->asgi.str_response_body,
-                                   "body", "Internal Server Error");
+                                   "body", reason_phrase(status));
     int result = -1;
     if (start != NULL && body != NULL) {
         cycle->answer = CAM_ANSWER_NONE;

@@ -37,7 +37,8 @@ bool CamResponse_HasToken(const char *list, size_t len, const char *token);
 /* Writes the answer to what is not a request: status and a line of text. */
 int CamResponse_WriteError(HttpProtocolObject *connection, int status, const char *reason);
 
-/* Answers 500 "Internal Server Error" and closes; nothing may have been written yet. */
-int CamResponse_WriteFailure(CycleObject *cycle);
+/* Answers with the status and its phrase, as "Internal Server Error" for 500, and closes; nothing
+ * may have been written yet. */
+int CamResponse_WriteFailure(CycleObject *cycle, int status);
 
 #endif

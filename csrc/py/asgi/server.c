@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include "asgi/host.h"
+#include "asgi/remaining.h"
 #include "asgi/response.h"
 #include "asgi/run.h"
 #include "asgi/timing.h"
@@ -112,23 +113,32 @@ static PyObject *server_sweep(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 
 PyDoc_STRVAR(
     shutdown_doc,
-    "shutdown($self, websocket_code=1012, /)\n--\n\n"
+    "shutdown($self, websocket_code=1012, linger=0, /)\n--\n\n"
     "Close idle connections now, and the others once their answer is complete.\n\n"
     "WebSockets are closed with the code given: 1012 tells their clients that the service\n"
-    "restarts, 1001 that it goes away. Connections that are made from now on are closed\n"
-    "at once. Raises ValueError for a code that may not be sent.");
+    "restarts, 1001 that it goes away. Raises ValueError for a code that may not be sent.\n\n"
+    "With `linger`, a number of seconds, a connection is idle only when so much time has\n"
+    "passed since its last answer, or since it was made: requests that are on their way are\n"
+    "answered, and so are those of connections that are made from now on. Each last answer\n"
+    "says so. Without, connections that are made from now on are closed at once.");
 
 static PyObject *server_shutdown(PyObject *op, PyObject *args) {
     HttpServerObject *server = (HttpServerObject *)op;
     int code = CAM_WS_CLOSE_SERVICE_RESTART;
-    if (!PyArg_ParseTuple(args, "|i:shutdown", &code)) {
+    double linger = 0;
+    if (!PyArg_ParseTuple(args, "|id:shutdown", &code, &linger)) {
         return NULL;
     }
     if (code < 0 || !cam_ws_close_code_may_be_sent((unsigned)code)) {
         PyErr_Format(PyExc_ValueError, "a WebSocket cannot be closed with the code %d", code);
         return NULL;
     }
+    if (!(linger >= 0)) {
+        PyErr_SetString(PyExc_ValueError, "linger: a time cannot be negative");
+        return NULL;
+    }
     server->shutting_down = true;
+    server->linger = CamServerOptions_Nanoseconds(linger);
     CamAccessLog_Flush(server, 0);
     PyObject *list = CamSweep_List(&server->sweep);
     if (list == NULL) {
@@ -139,6 +149,8 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         int result = 0;
         if (connection->websocket != NULL) {
             result = CamWebSocket_Shutdown(connection->websocket, (unsigned)code);
+        } else if (server->linger > 0) {
+            CamTiming_Hasten(connection);
         } else if (CamHttpProtocol_IsIdle(connection)) {
             result = CamHttpProtocol_Close(connection);
         }
@@ -147,6 +159,9 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         }
     }
     Py_DECREF(list);
+    if (server->linger > 0 && CamSweep_Narrow(server, server->linger) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -218,6 +233,18 @@ static PyObject *server_cancel(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     }
     Py_DECREF(tasks);
     Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remaining_doc,
+             "remaining($self, limit=10, /)\n--\n\n"
+             "What the connections are at, and whose they are: a list of at most so many texts.");
+
+static PyObject *server_remaining(PyObject *op, PyObject *args) {
+    Py_ssize_t limit = 10;
+    if (!PyArg_ParseTuple(args, "|n:remaining", &limit)) {
+        return NULL;
+    }
+    return CamRemaining_List((HttpServerObject *)op, limit);
 }
 
 /* ---- construction ---- */
@@ -564,6 +591,7 @@ static PyMethodDef server_methods[] = {
     {"shutdown", server_shutdown, METH_VARARGS, shutdown_doc},
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"disconnect", server_disconnect, METH_NOARGS, disconnect_doc},
+    {"remaining", server_remaining, METH_VARARGS, remaining_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
     {"flush_access_log", server_flush_access_log, METH_VARARGS, flush_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},

@@ -64,6 +64,7 @@ typedef struct HttpServerObject {
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
+    int64_t linger; /* nanoseconds that idle connections stay then; 0: nothing more is begun */
     uint8_t warm_next;  /* place in `warm` */
     bool disconnecting; /* receive() gives http.disconnect, whatever the peer does */
 } HttpServerObject;
@@ -81,6 +82,11 @@ const char *CamServer_DateLine(HttpServerObject *server);
  * raises goes to sys.unraisablehook. No exception may be set. */
 void CamServer_Log(HttpServerObject *server, PyObject *method, const char *message,
                    PyObject *exception);
+
+/* Nothing is begun any more: who comes, or has more to ask, is closed. */
+static inline bool CamServer_IsClosed(const HttpServerObject *server) {
+    return server->shutting_down && server->linger == 0;
+}
 
 /* Tells whoever asked for it that as many requests are answered as there may be. */
 void CamServer_ReachedMaxRequests(HttpServerObject *server);

@@ -181,6 +181,35 @@ static int plan_next(HttpServerObject *server) {
     return 0;
 }
 
+/* Files a connection by what it waits for now; one without a limit is looked at a turn later. */
+static void file_anew(cam_sweep *sweep, HttpProtocolObject *connection) {
+    int64_t when = CamTiming_NextLook(connection);
+    link_into(sweep, connection, slot_of(number_for(sweep, when > 0 ? when : CAM_FOREVER)));
+}
+
+int CamSweep_Narrow(HttpServerObject *server, int64_t shortest) {
+    cam_sweep *sweep = &server->sweep;
+    cancel(server);
+    HttpProtocolObject *chain = NULL;
+    for (size_t slot = 0; slot < CAM_SWEEP_SLOTS; slot++) {
+        HttpProtocolObject *connection = sweep->slots[slot];
+        sweep->slots[slot] = NULL;
+        while (connection != NULL) {
+            HttpProtocolObject *next = connection->next;
+            connection->next = chain;
+            chain = connection;
+            connection = next;
+        }
+    }
+    CamSweep_Init(sweep, shortest);
+    while (chain != NULL) {
+        HttpProtocolObject *next = chain->next;
+        file_anew(sweep, chain);
+        chain = next;
+    }
+    return plan_next(server);
+}
+
 int CamSweep_File(HttpServerObject *server, HttpProtocolObject *connection, int64_t when) {
     cam_sweep *sweep = &server->sweep;
     if (!connection->listed) {

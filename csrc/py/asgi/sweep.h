@@ -44,6 +44,10 @@ typedef struct cam_sweep {
 /* Makes the slots narrow enough for a time limit of `shortest` nanoseconds. */
 void CamSweep_Init(cam_sweep *sweep, int64_t shortest);
 
+/* The same later, for limits that have become shorter: files all connections anew. 0, or -1 with an
+ * exception. Runs user code (the timer's cancel() and the loop's call_later). */
+int CamSweep_Narrow(struct HttpServerObject *server, int64_t shortest);
+
 /* Begins and ends to hold a connection; the second of either does nothing. The end may free the
  * connection, unless the caller has a reference of its own. */
 void CamSweep_Add(struct HttpServerObject *server, struct HttpProtocolObject *connection);

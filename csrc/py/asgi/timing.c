@@ -15,6 +15,9 @@ static const int64_t LINGER_LIMIT = 30 * SECOND;
 /* How long a connection is idle before it sheds what it keeps for the next request. */
 static const int64_t SHED_AFTER = 1 * SECOND;
 
+/* How long the loop has to read what has arrived on a connection that is about to be closed. */
+static const int64_t UNREAD_RESPITE = INT64_C(100000000);
+
 /* The most credit under a least rate without a time-out. */
 static const int64_t CREDIT_LIMIT = 60 * SECOND;
 
@@ -104,9 +107,14 @@ static void keep_credit(HttpProtocolObject *self, int64_t now) {
     }
 }
 
+/* How long a connection may be without a request, of which `usual` is the limit. */
+static int64_t patience(const HttpServerObject *server, int64_t usual) {
+    return server->shutting_down ? least(usual, server->linger) : usual;
+}
+
 /* When an idle connection is to be looked at: to shed, or to end. */
 static int64_t idle_look(const HttpProtocolObject *self) {
-    int64_t since = self->deadline - self->server->options.keep_alive;
+    int64_t since = self->deadline - patience(self->server, self->server->options.keep_alive);
     return CamHttpProtocol_IsFat(self) ? least(since + SHED_AFTER, self->deadline) : self->deadline;
 }
 
@@ -139,6 +147,8 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
     case CAM_TIMING_NONE:
         return 0;
     case CAM_TIMING_NEW:
+        limit = patience(self->server, options->head_timeout);
+        break;
     case CAM_TIMING_HEAD:
         limit = options->head_timeout;
         break;
@@ -158,6 +168,8 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
         self->linger_end = now + LINGER_LIMIT;
         break;
     case CAM_TIMING_IDLE:
+        limit = patience(self->server, limit);
+        break;
     case CAM_TIMING_DRAIN:
         break;
     }
@@ -170,6 +182,15 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
 
 int CamTiming_Settle(HttpProtocolObject *self) {
     return self->transport.object == NULL ? 0 : CamTiming_Set(self, timing_of(self));
+}
+
+void CamTiming_Hasten(HttpProtocolObject *self) {
+    const cam_server_options *options = &self->server->options;
+    if (self->timing == CAM_TIMING_IDLE) {
+        self->deadline += patience(self->server, options->keep_alive) - options->keep_alive;
+    } else if (self->timing == CAM_TIMING_NEW) {
+        self->deadline += patience(self->server, options->head_timeout) - options->head_timeout;
+    }
 }
 
 void CamTiming_Received(HttpProtocolObject *self, size_t size) {
@@ -213,9 +234,23 @@ static int look_at_reader(HttpProtocolObject *self, int64_t now) {
     return self->deadline <= now ? drop(self) : file(self, now);
 }
 
-static int expire(HttpProtocolObject *self) {
+static int end(HttpProtocolObject *self) {
+    self->timing = CAM_TIMING_NONE;
+    self->phase = CAM_PHASE_CLOSED;
+    return CamHttpProtocol_Close(self);
+}
+
+static int expire(HttpProtocolObject *self, int64_t now) {
     cam_timing timing = (cam_timing)self->timing;
     switch (timing) {
+    case CAM_TIMING_NEW:
+    case CAM_TIMING_IDLE:
+        if (CamTransport_HasUnread(self->state, self->transport)) {
+            /* A request that has come while the loop was at something else: it is read next. */
+            self->deadline = now + UNREAD_RESPITE;
+            return file(self, now);
+        }
+        return end(self);
     case CAM_TIMING_HEAD:
         return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
     case CAM_TIMING_BODY:
@@ -235,9 +270,7 @@ static int expire(HttpProtocolObject *self) {
         return CamTransport_Abort(self->state, self->transport);
     }
     default:
-        self->timing = CAM_TIMING_NONE;
-        self->phase = CAM_PHASE_CLOSED;
-        return CamHttpProtocol_Close(self);
+        return end(self);
     }
 }
 
@@ -267,7 +300,7 @@ int CamTiming_Look(HttpProtocolObject *self, int64_t now) {
         return look_at_reader(self, now);
     }
     if (self->deadline <= now) {
-        return expire(self);
+        return expire(self, now);
     }
     if (timing == CAM_TIMING_IDLE && idle_look(self) <= now) {
         CamHttpProtocol_Shed(self);

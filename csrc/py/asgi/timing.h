@@ -26,6 +26,10 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing);
 /* The same for whatever follows from the connection's state. */
 int CamTiming_Settle(HttpProtocolObject *self);
 
+/* The server is shutting down: an idle connection's limit becomes the server's `linger`, counted
+ * from when it became idle. Runs no user code; for CamSweep_Narrow() to follow. */
+void CamTiming_Hasten(HttpProtocolObject *self);
+
 /* The peer has sent so many bytes. Runs no user code. */
 void CamTiming_Received(HttpProtocolObject *self, size_t size);
 

@@ -238,6 +238,17 @@ Py_ssize_t CamTransport_Unacknowledged(cam_state *state, cam_transport transport
     return size;
 }
 
+bool CamTransport_HasUnread(cam_state *state, cam_transport transport) {
+    if (transport.object == NULL) {
+        return false;
+    }
+    Py_INCREF(transport.object);
+    int unread = 0;
+    bool told = ioctl(descriptor_of(state, transport), FIONREAD, &unread) == 0;
+    Py_DECREF(transport.object);
+    return told && unread > 0;
+}
+
 int CamTransport_Reset(cam_state *state, cam_transport transport) {
     if (transport.object == NULL) {
         return 0;

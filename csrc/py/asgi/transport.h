@@ -54,6 +54,9 @@ Py_ssize_t CamTransport_Unacknowledged(cam_state *state, cam_transport transport
 /* Whether bytes that were written have not been given to the kernel yet: 1, 0 or -1. */
 int CamTransport_HasUnsent(cam_state *state, cam_transport transport);
 
+/* Whether bytes have arrived that nobody has read; false where the kernel does not tell. */
+bool CamTransport_HasUnread(cam_state *state, cam_transport transport);
+
 /* What get_extra_info(name) gives: a new reference, None when it is not known. */
 PyObject *CamTransport_ExtraInfo(cam_state *state, cam_transport transport, PyObject *name);
 

@@ -16,7 +16,7 @@ static void make_good(WebSocketObject *self, unsigned code) {
     switch ((cam_websocket_phase)self->phase) {
     case CAM_WEBSOCKET_CONNECTING:
     case CAM_WEBSOCKET_DENYING:
-        result = cam_websocket_fail(self);
+        result = cam_websocket_fail(self, 500);
         break;
     case CAM_WEBSOCKET_OPEN:
         result = cam_websocket_begin_close(self, code, (cam_slice){"", 0});

@@ -122,7 +122,7 @@ int CamWebSocket_Shutdown(WebSocketObject *self, unsigned code);
 /* websocket_open.c: the application's answers to the handshake. All may run user code. */
 int cam_websocket_accept(WebSocketObject *self, PyObject *event);
 int cam_websocket_forbid(WebSocketObject *self); /* 403 */
-int cam_websocket_fail(WebSocketObject *self);   /* 500 */
+int cam_websocket_fail(WebSocketObject *self, int status);
 int cam_websocket_deny(WebSocketObject *self, PyObject *event, PyObject *type);
 /* logger.info with the client and the path: `status` or, if that is 0, "[accepted]". */
 void cam_websocket_log(WebSocketObject *self, int status);

@@ -325,7 +325,7 @@ int CamWebSocket_Shutdown(WebSocketObject *self, unsigned code) {
     Py_INCREF(self);
     switch ((cam_websocket_phase)self->phase) {
     case CAM_WEBSOCKET_CONNECTING:
-        result = cam_websocket_fail(self);
+        result = cam_websocket_fail(self, 503);
         break;
     case CAM_WEBSOCKET_OPEN:
         result = cam_websocket_note_end(self, code, NULL);

@@ -250,6 +250,10 @@ int CamWebSocket_Begin(HttpProtocolObject *connection, const cam_h1_request *req
                         Py_BuildValue("((yy))", "content-type", "text/plain; charset=utf-8"));
     } else if (error < 0) {
         result = refuse_handshake(connection, error);
+    } else if (connection->server->shutting_down) {
+        /* A conversation is not for a server that ends: there is another to be asked. */
+        result = refuse(connection, 503, "the server is shutting down",
+                        Py_BuildValue("((yy))", "content-type", "text/plain; charset=utf-8"));
     } else if (CamAdmission_IsFull(connection->server)) {
         result = decline(connection);
     } else {
@@ -542,7 +546,7 @@ int cam_websocket_forbid(WebSocketObject *self) {
                                                                c->str_response_body, "body", "")));
 }
 
-int cam_websocket_fail(WebSocketObject *self) {
+int cam_websocket_fail(WebSocketObject *self, int status) {
     if (self->connection == NULL) {
         return 0;
     }
@@ -555,7 +559,7 @@ int cam_websocket_fail(WebSocketObject *self) {
     CycleObject *answer = (CycleObject *)Py_XNewRef(self->answer);
     int result = 0;
     if (answer != NULL && !CamCycle_HasBegun(answer)) {
-        result = CamResponse_WriteFailure(answer);
+        result = CamResponse_WriteFailure(answer, status);
     } else {
         /* Half of an answer is out. */
         result = CamTransport_Abort(self->state, self->connection->transport);

@@ -10,8 +10,18 @@ from typing import Any, cast
 from camshaft import _core
 from camshaft.config import Config
 from camshaft.middleware.proxy_headers import TrustedHosts
+from camshaft.server import backlog
 from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
 from camshaft.server.tls import Certificates
+
+
+# Seconds that a listener which takes no new ones gives to connections that have begun elsewhere in
+# the network: less than the one after which TCP begins again.
+_ON_THEIR_WAY = 0.25
+# Seconds for the loop to accept what is queued, unless more come without end.
+_QUEUED = 0.5
+# Seconds between two looks at the queue.
+_INTERVAL = 0.005
 
 
 class Acceptor:
@@ -114,14 +124,37 @@ class Acceptor:
                     self.servers[at] = await self._listen_on(sock.dup())
                 server.close()
 
-    def close(self, sockets: list[socket.socket] | None) -> None:
-        """Accept no more, and drop the connections that have not got past the entrance."""
+    @property
+    def arriving(self) -> int:
+        """How many connections are accepted and have not got past the entrance."""
+        return 0 if self._entrance is None else self._entrance.arrivals
+
+    async def finish(self) -> None:
+        """Accept what waits to be accepted; nothing is left to be reset when it is closed.
+
+        Sockets that were opened here are ours alone, and take no new connections from now on. Who
+        gave us others may have others accept.
+        """
+        listeners = [sock for server in self.servers for sock in _sockets_of(server)]
+        alone = [sock for listening in self._opened if listening.ours for sock in listening.sockets]
+        if any([backlog.turn_away(sock) and not backlog.is_local(sock) for sock in alone]):
+            await asyncio.sleep(_ON_THEIR_WAY)
+        end = self._loop.time() + _QUEUED
+        while backlog.has_pending(listeners) and self._loop.time() < end:
+            await asyncio.sleep(_INTERVAL)
+
+    def stop(self, sockets: list[socket.socket] | None) -> None:
+        """Accept no more. Connections that have not got past the entrance go on."""
         if self._listening_anew is not None:
             self._listening_anew.cancel()
         for server in self.servers:
             server.close()
         for sock in sockets or ():
             sock.close()
+
+    def close(self, sockets: list[socket.socket] | None) -> None:
+        """Accept no more, and drop the connections that have not got past the entrance."""
+        self.stop(sockets)
         if self._entrance is not None:
             self._entrance.close()
 
@@ -129,6 +162,11 @@ class Acceptor:
         """Remove the files of Unix sockets, but for those that another server has put there."""
         for listening in self._opened:
             listening.remove_file()
+
+
+def _sockets_of(server: asyncio.AbstractServer) -> list[socket.socket]:
+    """Return the sockets of an asyncio server, none any more once it is closed."""
+    return list(getattr(server, "sockets", None) or ())
 
 
 def _keeps_file(create_unix_server: Any) -> bool:

@@ -28,7 +28,8 @@ class Listening:
     """Bound sockets of one thing to listen on; a host may have several addresses.
 
     `where` and `arguments` say it in a log line. `path` is the Unix socket's file, which is ours
-    while its inode is `inode`.
+    while its inode is `inode`. `ours` tells that no other process has the sockets open, unless we
+    have given them away.
     """
 
     sockets: list[socket.socket]
@@ -36,6 +37,7 @@ class Listening:
     arguments: tuple[object, ...]
     path: str | None = None
     inode: tuple[int, int] | None = None
+    ours: bool = True
 
     def close(self) -> None:
         """Close the sockets and remove the file."""
@@ -117,7 +119,7 @@ def _opened(bind: Bind, config: Config) -> Listening:
     """What is no host."""
     if bind.fd is not None:
         sock = from_descriptor(bind, _option(config) or "--fd")
-        return Listening([sock], "socket %s", (sock.getsockname(),))
+        return Listening([sock], "socket %s", (sock.getsockname(),), ours=False)
     assert bind.path is not None
     sock = bind_unix(bind, config.unix_mode, _option(config) or "--uds")
     owner = identity(config)

@@ -50,10 +50,17 @@ class PythonHttp:
     def requests(self) -> int:
         return self.state.total_requests
 
-    def shutdown(self) -> None:
-        """Close idle connections, and the others after the response that is under way."""
+    def shutdown(self, websocket_code: int = 1012, linger: float = 0, /) -> None:
+        """Close idle connections, and the others after the response that is under way.
+
+        How long they linger, and with what WebSockets are closed, is the protocol's own.
+        """
         for connection in _all(self.state.connections):
             connection.shutdown()
+
+    def remaining(self, limit: int = 10, /) -> list[str]:
+        """Nothing: what a connection is at is the protocol's own to know."""
+        return []
 
     def disconnect(self) -> None:
         """Have requests told of a disconnect, by protocols with a method of that name.

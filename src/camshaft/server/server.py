@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import os
 import random
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -25,6 +27,7 @@ from camshaft.server.http import Http, http_server
 from camshaft.server.lifespan import Lifespan
 from camshaft.server.listeners import ListenError
 from camshaft.server.metrics import Metrics
+from camshaft.server.python_http import PythonHttp
 from camshaft.server.signals import captured, raise_again
 from camshaft.server.state import NativeState, ServerState, state_of
 from camshaft.server.tls import Certificates
@@ -39,6 +42,12 @@ _DISCONNECT_BEFORE = 1.0
 _LAST_REQUESTS = 0.1
 # Milliseconds for who reads the access log to take the last of it.
 _LOG_PATIENCE = 1000
+# Seconds after the first signal in which a SIGTERM is none more.
+_SAME_WISH = 1.0
+# Connections that are named in the log when they have outlasted the end.
+_TOLD = 10
+# What WebSockets are closed with: RFC 6455's registry has it for a service that restarts.
+_WEBSOCKET_CODE = 1012
 # Seconds between two looks at the connections while the server is shutting down.
 _SHUTDOWN_INTERVAL = 0.02
 
@@ -67,6 +76,7 @@ class Server:
         self._force_asked = asyncio.Event()
         self._captured: list[signal.Signals] = []
         self._capturing = False
+        self._signalled: float | None = None  # time.monotonic() of the first signal
         self._raise_later = False
         self._ending: asyncio.Event | None = None
         self._ended = False
@@ -177,12 +187,16 @@ class Server:
             self._capturing = False
 
     def handle_exit(self, sig: signal.Signals, frame: object = None) -> None:
-        """Handle a signal: the first ends the server, and a second SIGINT at once.
+        """Handle a signal: the first ends the server, and another one at once.
 
-        A second SIGTERM does not: supervisors repeat it without meaning more by that.
+        A SIGTERM that comes right after the first signal is the same wish by another way: a
+        supervisor may signal a whole group of processes and each of them.
         """
         self._captured.append(sig)
-        if self.should_exit and sig == signal.SIGINT:
+        now = time.monotonic()
+        first = now if self._signalled is None else self._signalled
+        self._signalled = first
+        if self.should_exit and (sig == signal.SIGINT or now - first > _SAME_WISH):
             self.force_exit = True
         else:
             self.should_exit = True
@@ -310,10 +324,9 @@ class Server:
         self, http: Http, lifespan: Lifespan, sockets: list[socket.socket] | None
     ) -> None:
         logger.info("Shutting down")
-        self._stop_listening(sockets)
-        http.shutdown()
-        if not await self._unless_forced(self._end_requests(http)):
+        if not await self._unless_forced(self._end_requests(http, sockets)):
             http.abort()
+        self._stop_listening(sockets)
         if self.force_exit or not await self._unless_forced(lifespan.shutdown()):
             await lifespan.cancel()
         if self._metrics is not None:
@@ -351,8 +364,35 @@ class Server:
             if lifespan is not None and not lifespan.running:
                 await lifespan.cancel()
 
-    async def _end_requests(self, http: Http) -> None:
+    async def _stop_accepting(self, http: Http, sockets: list[socket.socket] | None) -> None:
+        """Serve those who have connected, and nobody else.
+
+        From the first moment on each answer is a connection's last, those to come included. A
+        protocol class in Python closes idle connections when it is told, so it is told later.
+        """
+        linger = self.config.timeout_linger
+        lingers = linger > 0 and not isinstance(http, PythonHttp)
+        if lingers:
+            http.shutdown(_WEBSOCKET_CODE, linger)
+        try:
+            if self._acceptor is not None:
+                await self._acceptor.finish()
+        finally:
+            if self._acceptor is not None:
+                self._acceptor.stop(sockets)
+            if not lingers:
+                http.shutdown()
+        if self._arriving:
+            asyncio.get_running_loop().call_later(linger, self._stop_listening, None)
+
+    @property
+    def _arriving(self) -> int:
+        return 0 if self._acceptor is None else self._acceptor.arriving
+
+    async def _end_requests(self, http: Http, sockets: list[socket.socket] | None) -> None:
         limit = self.config.timeout_graceful_shutdown
+        if limit == math.inf:
+            limit = None
         disconnect: asyncio.TimerHandle | None = None
         if limit is not None:
             # Streams that never end by themselves return when they hear of a disconnect. Not
@@ -362,11 +402,12 @@ class Server:
             )
         try:
             async with asyncio.timeout(limit):
+                await self._stop_accepting(http, sockets)
                 # What ends by itself at once is not worth a line.
                 if not await self._all_ended(0.1):
-                    if http.connections:
+                    if http.connections or self._arriving:
                         logger.info("Waiting for connections to close. (CTRL+C to force quit)")
-                        while http.connections:
+                        while http.connections or self._arriving:
                             await asyncio.sleep(_SHUTDOWN_INTERVAL)
                     if http.tasks:
                         logger.info(
@@ -375,6 +416,7 @@ class Server:
                         while http.tasks:
                             await asyncio.sleep(_SHUTDOWN_INTERVAL)
         except TimeoutError:
+            self._tell_remaining(http)
             logger.error(
                 "Cancel %s running task(s), timeout graceful shutdown exceeded", http.tasks
             )
@@ -386,12 +428,24 @@ class Server:
             if disconnect is not None:
                 disconnect.cancel()
 
+    def _tell_remaining(self, http: Http) -> None:
+        count = http.connections
+        if count:
+            told = http.remaining(_TOLD)
+            logger.warning(
+                "%d connection(s) did not end within %g s%s%s",
+                count,
+                self.config.timeout_graceful_shutdown,
+                "".join(f"{', ' if at else ': '}{text}" for at, text in enumerate(told)),
+                ", and others" if len(told) < count else "",
+            )
+
     async def _all_ended(self, limit: float) -> bool:
         """Wait for the end of all connections and tasks; False if the limit is over before."""
         assert self.http is not None
         try:
             async with asyncio.timeout(limit):
-                while self.http.connections or self.http.tasks:
+                while self.http.connections or self.http.tasks or self._arriving:
                     await asyncio.sleep(_SHUTDOWN_INTERVAL / 4)
         except TimeoutError:
             return False

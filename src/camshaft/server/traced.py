@@ -51,6 +51,7 @@ class TracedHttp:
         self.shutdown = http.shutdown
         self.disconnect = http.disconnect
         self.cancel = http.cancel
+        self.remaining = http.remaining
         self.abort = http.abort
         self.flush_access_log = http.flush_access_log
 
