@@ -278,7 +278,8 @@ def test_remaining(start: Serve, access_log: Any) -> None:
     served = start(app, access_log=access_log)
 
     def name(client: Client) -> str:
-        return "%s:%s" % client.sock.getsockname()
+        host, port = client.sock.getsockname()
+        return f"{host}:{port}"
 
     with served.connect() as idle, served.connect() as half, served.connect() as busy:
         half.send(b"GET / HT")

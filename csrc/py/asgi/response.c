@@ -537,8 +537,8 @@ int CamResponse_WriteError(HttpProtocolObject *connection, int status, const cha
 
 int CamResponse_WriteFailure(CycleObject *cycle, int status) {
     PyObject *start = Py_BuildValue(
-        "{s:O,s:i,s:[(y,y),(y,y)]}", "type", cycle->state->asgi.str_response_start, "status", status,
-        "headers", "content-type", "text/plain; charset=utf-8", "connection", "close");
+        "{s:O,s:i,s:[(y,y),(y,y)]}", "type", cycle->state->asgi.str_response_start, "status",
+        status, "headers", "content-type", "text/plain; charset=utf-8", "connection", "close");
     PyObject *body = Py_BuildValue("{s:O,s:y}", "type", cycle->state->asgi.str_response_body,
                                    "body", reason_phrase(status));
     int result = -1;

@@ -64,7 +64,7 @@ typedef struct HttpServerObject {
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
-    int64_t linger; /* nanoseconds that idle connections stay then; 0: nothing more is begun */
+    int64_t linger;     /* nanoseconds that idle connections stay then; 0: nothing more is begun */
     uint8_t warm_next;  /* place in `warm` */
     bool disconnecting; /* receive() gives http.disconnect, whatever the peer does */
 } HttpServerObject;

@@ -14,7 +14,6 @@ from camshaft.server import backlog
 from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
 from camshaft.server.tls import Certificates
 
-
 # Seconds that a listener which takes no new ones gives to connections that have begun elsewhere in
 # the network: less than the one after which TCP begins again.
 _ON_THEIR_WAY = 0.25
@@ -137,11 +136,15 @@ class Acceptor:
         """
         listeners = [sock for server in self.servers for sock in _sockets_of(server)]
         alone = [sock for listening in self._opened if listening.ours for sock in listening.sockets]
-        if any([backlog.turn_away(sock) and not backlog.is_local(sock) for sock in alone]):
+        turned = [sock for sock in alone if backlog.turn_away(sock)]
+        if not all(backlog.is_local(sock) for sock in turned):
             await asyncio.sleep(_ON_THEIR_WAY)
         end = self._loop.time() + _QUEUED
-        while backlog.has_pending(listeners) and self._loop.time() < end:
+        pending = True
+        while pending and self._loop.time() < end:
+            # Also after the last: what it has sent is read.
             await asyncio.sleep(_INTERVAL)
+            pending = backlog.has_pending(listeners)
 
     def stop(self, sockets: list[socket.socket] | None) -> None:
         """Accept no more. Connections that have not got past the entrance go on."""

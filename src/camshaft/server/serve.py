@@ -108,7 +108,8 @@ def run_server(
 ) -> None:
     """Import the application and serve it in this process; `sockets` as in Server.run.
 
-    `server` is made of the configuration if there is none yet.
+    `server` is made of the configuration if there is none yet; the sockets then stay open in the
+    process that has given them.
     """
     try:
         take_identity(config)
@@ -117,7 +118,9 @@ def run_server(
         sys.exit(1)
     # Before there is a loop: what a module does while it is imported may need that there is none.
     config.load_app()
-    server = server or Server(config)
+    if server is None:
+        server = Server(config)
+        server.leaves_backlog = sockets is not None
     try:
         server.run(sockets)
     except KeyboardInterrupt:

@@ -58,12 +58,14 @@ class Server:
     `started` is true once it listens, by `servers`, which asyncio's Server describes.
     `server_state` has the connections and tasks there are, and counts the requests. Setting
     `should_exit` ends it gracefully; setting `force_exit` as well makes that end at once,
-    without the application's shutdown.
+    without the application's shutdown. `leaves_backlog` is to be set where the sockets given stay
+    open elsewhere: who has connected and waits to be accepted is then left to the next.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
+        self.leaves_backlog = False
         self.servers: list[asyncio.AbstractServer] = []
         self.server_state: ServerState | NativeState = ServerState()
         self.lifespan: Lifespan | None = None
@@ -324,6 +326,8 @@ class Server:
         self, http: Http, lifespan: Lifespan, sockets: list[socket.socket] | None
     ) -> None:
         logger.info("Shutting down")
+        if self._acceptor is not None and self.leaves_backlog:
+            self._acceptor.stop(sockets)
         if not await self._unless_forced(self._end_requests(http, sockets)):
             http.abort()
         self._stop_listening(sockets)
@@ -367,48 +371,58 @@ class Server:
     async def _stop_accepting(self, http: Http, sockets: list[socket.socket] | None) -> None:
         """Serve those who have connected, and nobody else.
 
-        From the first moment on each answer is a connection's last, those to come included. A
-        protocol class in Python closes idle connections when it is told, so it is told later.
+        From the first moment on each answer is a connection's last, those to come included. Where
+        idle connections are closed when this is told, it is told after the last are accepted.
         """
-        linger = self.config.timeout_linger
-        lingers = linger > 0 and not isinstance(http, PythonHttp)
-        if lingers:
+        linger = self._linger
+        at_once = self._limit == 0 or (linger > 0 and not isinstance(http, PythonHttp))
+        if at_once:
             http.shutdown(_WEBSOCKET_CODE, linger)
         try:
-            if self._acceptor is not None:
+            if self._acceptor is not None and not self.leaves_backlog:
                 await self._acceptor.finish()
         finally:
             if self._acceptor is not None:
                 self._acceptor.stop(sockets)
-            if not lingers:
+            if not at_once:
                 http.shutdown()
         if self._arriving:
             asyncio.get_running_loop().call_later(linger, self._stop_listening, None)
+
+    @property
+    def _limit(self) -> float | None:
+        """Seconds that the end may take, None for any."""
+        limit = self.config.timeout_graceful_shutdown
+        return None if limit == math.inf else limit
+
+    @property
+    def _linger(self) -> float:
+        """Seconds that idle connections stay: over before the end is."""
+        linger, limit = self.config.timeout_linger, self._limit
+        return linger if limit is None else min(linger, limit / 4)
 
     @property
     def _arriving(self) -> int:
         return 0 if self._acceptor is None else self._acceptor.arriving
 
     async def _end_requests(self, http: Http, sockets: list[socket.socket] | None) -> None:
-        limit = self.config.timeout_graceful_shutdown
-        if limit == math.inf:
-            limit = None
+        limit = self._limit
         disconnect: asyncio.TimerHandle | None = None
         if limit is not None:
             # Streams that never end by themselves return when they hear of a disconnect. Not
             # earlier than that: others that would have been complete in time would be cut.
             disconnect = asyncio.get_running_loop().call_later(
-                limit - min(_DISCONNECT_BEFORE, limit / 2), http.disconnect
+                limit - min(_DISCONNECT_BEFORE + self._linger, limit / 2), http.disconnect
             )
         try:
             async with asyncio.timeout(limit):
                 await self._stop_accepting(http, sockets)
                 # What ends by itself at once is not worth a line.
                 if not await self._all_ended(0.1):
-                    if http.connections or self._arriving:
+                    if http.connections:
                         logger.info("Waiting for connections to close. (CTRL+C to force quit)")
-                        while http.connections or self._arriving:
-                            await asyncio.sleep(_SHUTDOWN_INTERVAL)
+                    while http.connections or self._arriving:
+                        await asyncio.sleep(_SHUTDOWN_INTERVAL)
                     if http.tasks:
                         logger.info(
                             "Waiting for background tasks to complete. (CTRL+C to force quit)"
@@ -435,7 +449,7 @@ class Server:
             logger.warning(
                 "%d connection(s) did not end within %g s%s%s",
                 count,
-                self.config.timeout_graceful_shutdown,
+                self._limit,
                 "".join(f"{', ' if at else ': '}{text}" for at, text in enumerate(told)),
                 ", and others" if len(told) < count else "",
             )

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ async def wait_for_file(path: Path) -> None:
         raise
 
 
+async def endless(receive: Any, send: Any) -> None:
+    """Events until the client has left, or the server says so."""
+    await receive()
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+    tell((await receive())["type"])
+    await send({"type": "http.response.body", "body": b"data: 2\n\n"})
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
@@ -55,6 +66,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if path == "/wait":
         await wait_for_file(Path(scope["query_string"].decode()))
         await answer(send, b"waited")
+    elif path == "/block":
+        tell("loop blocked")
+        while not Path(scope["query_string"].decode()).exists():
+            time.sleep(0.005)
+        await answer(send, b"blocked")
+    elif path == "/endless":
+        await endless(receive, send)
     elif path == "/raise":
         raise ZeroDivisionError("as asked")
     else:

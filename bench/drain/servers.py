@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""The servers as processes: a master and its workers, started, signalled and ended by their ids."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from bench import environment
+from bench.error import BenchError
+
+DIRECTORY = Path(__file__).parent
+HOST = "127.0.0.1"
+# Seconds that only a hang uses up.
+LIMIT = 60.0
+
+Command = Callable[[int, int], Sequence[str | Path]]
+
+
+def camshaft(port: int, workers: int) -> Sequence[str | Path]:
+    return [
+        *(environment.BIN / "camshaft", "app:app", "--host", HOST, "--port", str(port)),
+        *("--workers", str(workers), "--no-access-log"),
+    ]
+
+
+def uvicorn(port: int, workers: int) -> Sequence[str | Path]:
+    return [
+        *(environment.BIN / "uvicorn", "app:app", "--host", HOST, "--port", str(port)),
+        *("--workers", str(workers), "--no-access-log", "--loop", "uvloop", "--http", "httptools"),
+    ]
+
+
+def gunicorn(port: int, workers: int) -> Sequence[str | Path]:
+    return [
+        *(environment.BIN / "gunicorn", "app:app", "-b", f"{HOST}:{port}", "-w", str(workers)),
+        *("-k", "uvicorn_worker.UvicornWorker"),
+    ]
+
+
+def gunicorn_asgi(port: int, workers: int) -> Sequence[str | Path]:
+    return [
+        *(environment.BIN / "gunicorn", "app:app", "-b", f"{HOST}:{port}", "-w", str(workers)),
+        *("-k", "asgi"),
+    ]
+
+
+def granian(port: int, workers: int) -> Sequence[str | Path]:
+    return [
+        *(environment.BIN / "granian", "app:app", "--interface", "asgi", "--host", HOST),
+        *("--port", str(port), "--workers", str(workers), "--no-access-log"),
+        # By default a dead worker is the end of all.
+        "--respawn-failed-workers",
+    ]
+
+
+SERVERS: dict[str, Command] = {
+    "camshaft": camshaft,
+    "uvicorn": uvicorn,
+    "gunicorn": gunicorn,
+    "gunicorn-asgi": gunicorn_asgi,
+    "granian": granian,
+}
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that live, the eldest first."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(each) for each in (task / "children").read_text().split()]
+    return [each for each in found if state(each) not in ("Z", "X", "")]
+
+
+def state(pid: int) -> str:
+    """The letter of /proc for what a process is at; "" when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    return [pid, *(each for child in children(pid) for each in family(child))]
+
+
+class Process:
+    """A server that runs; leaving its context ends it and whatever it has started."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        port: int,
+        *,
+        cwd: Path = DIRECTORY,
+        env: dict[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.port = port
+        self._file = (
+            log.open("w+") if log else tempfile.TemporaryFile(mode="w+")  # noqa: SIM115
+        )
+        self._seen: set[int] = set()
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment.variables() if env is None else env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            # A terminal's signals are for the driver.
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+
+    @property
+    def log(self) -> str:
+        self._file.flush()
+        descriptor = self._file.fileno()
+        return os.pread(descriptor, 1 << 24, 0).decode(errors="replace")
+
+    def wait_until(self, condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
+        """Poll for a state. Raises BenchError with the log's end."""
+        end = time.monotonic() + limit
+        while not condition():
+            if time.monotonic() > end or self._process.poll() is not None:
+                status = self._process.poll()
+                now = "runs" if status is None else f"has ended with {status}"
+                raise BenchError(f"not {what}; the server {now}:\n{self.log[-2000:]}")
+            time.sleep(0.01)
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection((HOST, self.port), timeout=5) as sock:
+                sock.sendall(b"GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return sock.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    def wait_until_it_answers(self) -> None:
+        self.wait_until(self.answers, "answering")
+
+    def workers(self) -> list[int]:
+        """The processes of the master, in the order of their starts."""
+        return children(self.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, limit: float = LIMIT) -> int:
+        """Wait for its end. Raises BenchError after the limit."""
+        try:
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"not ended after {limit} s:\n{self.log[-2000:]}") from None
+
+    async def ended(self, limit: float = LIMIT) -> int:
+        """The same on an event loop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while self._process.poll() is None:
+                    await asyncio.sleep(0.01)
+        return self.wait(0)
+
+    def close(self) -> None:
+        """Kill what is left: each by its id."""
+        left = family(self.pid) if self._process.poll() is None else []
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        self._file.close()
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start(name: str, workers: int) -> Process:
+    """Start one of SERVERS and wait until it answers."""
+    port = free_port()
+    try:
+        process = Process(SERVERS[name](port, workers), port)
+    except FileNotFoundError:
+        raise BenchError(f"{name} is not installed in {environment.VENV.name}") from None
+    try:
+        process.wait_until_it_answers()
+    except BaseException:
+        process.close()
+        raise
+    return process

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Clients in closed loops, of every kind, and a server that is told to end: nothing is lost.
+
+The short forms of `python -m bench drain`, whose clients and application these are.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+
+from bench.drain.clients import Count, Load
+from bench.drain.servers import HOST, Process, free_port
+
+CLIENTS = {"plain": 20, "stream": 10, "ws": 5}
+
+
+def camshaft(*arguments: str, log: Path | None = None) -> Process:
+    """A running server of this checkout, that answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "camshaft", "app:app", "--port", str(port), *arguments]
+    process = Process(command, port, env=dict(os.environ), log=log)
+    try:
+        process.wait_until_it_answers()
+    except BaseException:
+        process.close()
+        raise
+    return process
+
+
+def check(count: Count) -> None:
+    """Every kind of client was answered, and nothing was lost."""
+    assert count.lost == []
+    assert set(count.answers) == set(CLIENTS)
+    # The service restarts; and the handshakes that were late.
+    assert set(count.closes) == {1012}
+    assert set(count.denied) <= {503}
+
+
+@pytest.mark.parametrize("options", ["", "--loop asyncio"])
+def test_term_of_one_process(options: str) -> None:
+    async def run(server: Process) -> Count:
+        async with Load(HOST, server.port, **CLIENTS) as load:
+            await load.answered(100)
+            server.send(SIGTERM)
+            await server.ended()
+        return load.count
+
+    with camshaft(*options.split()) as server:
+        count = asyncio.run(run(server))
+        assert server.wait() == -SIGTERM
+    check(count)
+    assert count.refused
