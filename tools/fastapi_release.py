@@ -10,8 +10,8 @@ and the fields and parameters that are known. What differs is to be read; when t
 says, --add puts the digests into src/camshaft/fastapi/releases.json, which is all that a release
 without new behaviour needs.
 
---prove installs the releases into .venv, runs FastAPI's own suite on plans and over our server
-(tests.peers) and the differential fuzz, and installs the pinned releases again.
+--prove installs the releases into .venv-fastapi, runs FastAPI's own suite on plans and over our
+server (tests.peers) and the differential fuzz, and installs the pinned releases again.
 
 Exit status: 0 if nothing is new or all was added, 1 if something differs, 2 if a release cannot be
 had, 3 if the proof fails.
@@ -20,7 +20,6 @@ had, 3 if the proof fails.
 import argparse
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -200,22 +199,27 @@ def write(known: releases.Known) -> None:
 
 
 def prove(chosen: list[Release]) -> bool:
-    """Run the proofs with these releases installed, and install the pinned ones again."""
-    python = str(ROOT / ".venv/bin/python")
+    """Run the proofs with these releases installed, and install the pinned ones again.
+
+    In the environment of FastAPI's suite, which imports much that nothing else here does.
+    """
+    environment = ".venv-fastapi"
+    setup = ["tools/setup", "--venv", environment, "tools/requirements/fastapi.txt"]
+    subprocess.run(setup, cwd=ROOT, check=True)
+    python = str(ROOT / environment / "bin/python")
     pip = [python, "-m", "pip", "install", "-q", "--no-deps"]
     pins = dict(
         line.split("==")
         for line in (ROOT / "tools/requirements/pins.txt").read_text().splitlines()
         if "==" in line and not line.startswith("#")
     )
-    environment = {**os.environ, "CAMSHAFT_FASTAPI_RELEASE": chosen[0].version}
     held = True
     try:
         wanted = [f"{release.name}=={release.version}" for release in chosen]
         subprocess.run([*pip, *wanted], check=True)
         for arguments in PROOFS:
             print(f"  python {' '.join(arguments)}", flush=True)
-            done = subprocess.run([python, *arguments], cwd=ROOT, env=environment, check=False)
+            done = subprocess.run([python, *arguments], cwd=ROOT, check=False)
             held = held and done.returncode == 0
     finally:
         former = [f"{release.name}=={pins[release.name]}" for release in chosen]

@@ -16,7 +16,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from camshaft.application import (
     ApplicationError,
@@ -27,6 +27,7 @@ from camshaft.application import (
     import_application,
 )
 from camshaft.environment import EnvFileError, load_env_file
+from camshaft.fastapi.find import find_application
 from camshaft.importer import ImportStringError, import_from_string
 from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
 from camshaft.message_log import MessageLogger
@@ -46,6 +47,9 @@ from camshaft.settings import (
     option_name,
 )
 from camshaft.unsupported import refuse_unsupported
+
+if TYPE_CHECKING:
+    from camshaft.fastapi.mount import Mounted
 
 # Exit status of a server that could not start, as uvicorn's.
 STARTUP_FAILURE = 3
@@ -96,6 +100,7 @@ class Config(Settings):
         self.http_protocol_class: ProtocolClass | None = None
         self.ws_protocol_class: ProtocolClass | None = None
         self.lifespan_class = Lifespan
+        self.fastapi_mounted: Mounted | None = None
         self.headers = list(self.headers or ())
         self.custom_headers = [_encode_header(header) for header in self.headers]
         self.encoded_headers = self.custom_headers
@@ -274,6 +279,7 @@ class Config(Settings):
         if self.interface == "auto":
             self.interface = detect_interface(app)
         self.loaded_app = adapt(app, self.interface)
+        self._mount_fastapi(app)
         if logger.isEnabledFor(TRACE_LOG_LEVEL):
             self.loaded_app = MessageLogger(self.loaded_app)
         if self.http_protocol_class is not None and self.proxy_headers:
@@ -283,6 +289,24 @@ class Config(Settings):
         if self.request_id_header is not None:
             self.loaded_app = RequestIds(self.loaded_app, self.request_id_header)
         self.loaded = True
+
+    def _mount_fastapi(self, app: object) -> None:
+        """Have the routes of a FastAPI application answered natively, as the setting says."""
+        found = None
+        if self.fastapi != "off" and self.interface == "asgi3":
+            found = find_application(app)
+        if found is None:
+            return
+        try:
+            # Here, as few parts of it may be imported without FastAPI.
+            from camshaft.fastapi.mount import mount
+
+            self.fastapi_mounted = mount(found, self.fastapi)
+        except Exception:
+            logger.warning("FastAPI answers by itself: its router is unusual.", exc_info=True)
+            return
+        if found is app and self.fastapi != "asgi":
+            self.loaded_app = self.fastapi_mounted.router.entrance()
 
     def _load_protocols(self) -> None:
         self.http_protocol_class = self._protocol_class("http", self.http, HTTP_PROTOCOLS)

@@ -43,6 +43,7 @@ WS_PROTOCOLS: dict[str, str | None] = {
     "wsproto": "uvicorn.protocols.websockets.wsproto_impl:WSProtocol",
 }
 LIFESPANS = ("auto", "on", "off")
+FASTAPI_MODES = ("off", "asgi", "native", "strict")
 ASGI_SPECS = ("2.5", "2.3")
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 
@@ -502,6 +503,12 @@ class Settings:
         "Version of the ASGI specification that applications are told of. From 2.4 on, what they "
         "send to a client that has left raises an OSError; in 2.3, as in uvicorn, it is dropped.",
         choices=ASGI_SPECS,
+    )
+    fastapi: str = setting(
+        "native",
+        "How a FastAPI application is answered: native by C, where that gives the same; asgi "
+        "behind its middleware in any case; strict with known releases only; off by FastAPI alone.",
+        choices=FASTAPI_MODES,
     )
     ssl_handshake_timeout: float = setting(
         15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time

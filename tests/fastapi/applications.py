@@ -371,7 +371,7 @@ def native(app: FastAPI, *, entrance: bool = False) -> tuple[FastAPIRouter, Appl
     former = app.router.middleware_stack
 
     def compile_() -> Any:
-        return dataclasses.replace(describe(app, former=former), whole=entrance)
+        return dataclasses.replace(describe(app), whole=entrance)
 
     router = FastAPIRouter(former, compile_, app)
     app.router.middleware_stack = router

@@ -16,10 +16,9 @@ logger = logging.getLogger("uvicorn.error")
 class Compiler:
     """Makes the tables of one application for its router. Never raises."""
 
-    def __init__(self, app: Any, mode: str, former: Any) -> None:
+    def __init__(self, app: Any, mode: str) -> None:
         self._app = app
         self._mode = mode
-        self._former = former
         self._trust: Any = None
         self._ready: Table | None = None
 
@@ -42,8 +41,8 @@ class Compiler:
             from camshaft.fastapi.trust import decide
 
             if self._trust is None:
-                self._trust = decide()
-            table = describe(self._app, former=self._former, trust=self._trust)
+                self._trust = decide(strict=self._mode == "strict")
+            table = describe(self._app, trust=self._trust)
         except Exception as error:
             logger.warning("FastAPI answers by itself: it cannot be described.", exc_info=True)
             reason = f"it cannot be described: {type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
 
+from camshaft._core import FastAPIRouter
 from camshaft.fastapi import schema
 from camshaft.fastapi.handlers import without_limit
 from camshaft.fastapi.middleware import stands_alone
@@ -32,11 +33,10 @@ _PROVIDERS = (
 )
 
 
-def describe(app: Any, *, former: Any = None, trust: Trust | None = None) -> Table:
+def describe(app: Any, *, trust: Trust | None = None) -> Table:
     """Return the routing table of a FastAPI application.
 
-    `former` is what stood at app.router.middleware_stack before our router; without, what stands
-    there. `trust` is how far plans may go (camshaft.fastapi.trust); without, all the way. If
+    `trust` is how far plans may go (camshaft.fastapi.trust); without, all the way. If
     something keeps the whole of the application from being understood, all routes are there
     without plans, and the reason is the same for all.
     """
@@ -45,7 +45,7 @@ def describe(app: Any, *, former: Any = None, trust: Trust | None = None) -> Tab
     names: list[tuple[dict[Any, Any], Any, Any]] = []
     limit = None
     try:
-        limit = _router_limit(app, former)
+        limit = _router_limit(app)
         names = _watch_telemetry(app)
     except NotUnderstood as why:
         whole = whole or why
@@ -65,6 +65,10 @@ def describe(app: Any, *, former: Any = None, trust: Trust | None = None) -> Tab
             _without_plan(entry, trust.generators) if _has_generators(entry) else entry
             for entry in entries
         ]
+    alone = trust.whole and whole is None and stands_alone(app)
+    if alone:
+        # Instrumentation may put another stack there at any time.
+        names += [(vars(app), name, vars(app)[name]) for name in ("middleware_stack", "root_path")]
     return Table(
         app=app,
         entries=tuple(entries),
@@ -74,7 +78,7 @@ def describe(app: Any, *, former: Any = None, trust: Trust | None = None) -> Tab
             *names,
         ),
         watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
-        whole=trust.whole and whole is None and stands_alone(app),
+        whole=alone,
         watched_dicts=tuple(flat.states),
     )
 
@@ -90,7 +94,7 @@ def _without_plan(entry: Entry, why: NotUnderstood) -> Entry:
     return dataclasses.replace(entry, plan=None, reason=why.reason, advice=why.advice)
 
 
-def _router_limit(app: Any, former: Any) -> int | None:
+def _router_limit(app: Any) -> int | None:
     """Return the body limit of an application's router.
 
     Raises NotUnderstood for a router that does something else before it looks for a route.
@@ -105,7 +109,10 @@ def _router_limit(app: Any, former: Any) -> int | None:
         raise NotUnderstood(
             f"the application's router, {name_of(type(router))}, has a `{odd}` of its own"
         )
-    stack, limit = without_limit(router.middleware_stack if former is None else former)
+    stack: Any = router.middleware_stack
+    if isinstance(stack, FastAPIRouter):
+        stack = stack.original
+    stack, limit = without_limit(stack)
     if getattr(stack, "__func__", None) is not APIRouter.app or stack.__self__ is not router:
         raise NotUnderstood(
             "the application's router has a middleware stack of its own",

@@ -21,12 +21,12 @@ NATIVE, FASTAPI, OTHER = "native", "fastapi", "other"
 operation, so that there is nothing to plan."""
 
 
-def explain(app: Any) -> dict[str, Any]:
+def explain(app: Any, *, strict: bool = False) -> dict[str, Any]:
     """Return what the command shows, as it is written in JSON."""
     from camshaft.fastapi.middleware import why_not_alone
     from camshaft.fastapi.releases import installed_versions
 
-    table = Compiler(app, "native", app.router.middleware_stack)()
+    table = Compiler(app, "strict" if strict else "native")()
     native, operations = count_routes(table)
     return {
         "versions": installed_versions(),
@@ -62,7 +62,7 @@ def as_text(found: dict[str, Any]) -> str:
     if found["before_middleware"]:
         lines.append("No middleware: native routes are answered before FastAPI's own.")
     elif found["native"]:
-        lines.append(f"Requests go through the application's middleware ({found['middleware']}).")
+        lines.append(f"Requests come through the middleware first: {found['middleware']}.")
     rows = [
         (
             route["mode"],
@@ -87,10 +87,11 @@ def as_text(found: dict[str, Any]) -> str:
 @click.argument("app", envvar=["CAMSHAFT_APP", "UVICORN_APP"])
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--factory", is_flag=True, help="APP is a function that returns the application.")
+@click.option("--strict", is_flag=True, help="As with --fastapi strict.")
 @click.option(
     "--app-dir", default="", help="Directory to import APP from, instead of the current one."
 )
-def main(app: str, as_json: bool, factory: bool, app_dir: str) -> None:
+def main(app: str, as_json: bool, factory: bool, strict: bool, app_dir: str) -> None:
     """Show of each route of APP, a FastAPI application given as module:attribute, whether it is
     answered natively, why not, and what to change."""
     sys.path.insert(0, os.fspath(app_dir))
@@ -101,7 +102,7 @@ def main(app: str, as_json: bool, factory: bool, app_dir: str) -> None:
     found = find_application(loaded)
     if found is None:
         _fail(f"{app} is no FastAPI application: a {type(loaded).__qualname__}.")
-    explanation = explain(found)
+    explanation = explain(found, strict=strict)
     click.echo(json.dumps(explanation, indent=2) if as_json else as_text(explanation))
 
 

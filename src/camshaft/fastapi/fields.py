@@ -111,7 +111,7 @@ def describe_field(field: Any, keys: tuple[str, ...]) -> Field:
     ):
         raise NotUnderstood(f"`{field.name}` has a {name_of(type(info))} with defaults of its own")
     factory = info.default_factory
-    if factory is not None and info.default_factory_takes_validated_data:
+    if factory is not None and getattr(info, "default_factory_takes_validated_data", False):
         raise NotUnderstood(f"the default factory of `{field.name}` takes validated data")
     return Field(
         name=field.name,
@@ -157,7 +157,8 @@ def _adapter_of(field: Any) -> Any:
     adapter = field._type_adapter
     if type(adapter) is not TypeAdapter:
         raise NotUnderstood(f"`{field.name}` has a {name_of(type(adapter))}")
-    if not adapter.pydantic_complete:
+    # As older releases of pydantic have neither this nor put-off validators.
+    if not getattr(adapter, "pydantic_complete", True):
         # It is complete once it has been used; so it is from the first request on.
         adapter.rebuild(raise_errors=False)
     return adapter

@@ -29,7 +29,7 @@ def why_not_alone(app: Any) -> str | None:
     if app.root_path:
         return "a root_path is set in the application"
     if app.user_middleware:
-        return "middleware: " + ", ".join(
+        return ", ".join(
             getattr(each.cls, "__name__", repr(each.cls)) for each in app.user_middleware
         )
     if app.middleware_stack is None:

@@ -8,6 +8,7 @@ uses it, it has its default, and the plan holds; a route that uses it is FastAPI
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -102,13 +103,12 @@ CLASSES = (
 
 def check_fields(thing: Any, known: frozenset[str]) -> None:
     """Raise NotUnderstood if a dataclass instance has an unknown field that is in use."""
-    for field in dataclasses.fields(thing):
-        if field.name in known:
-            continue
+    kind: type = type(thing)
+    for field in _unknown_fields(kind, known):
         default: Any = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        _check(type(thing), field.name, getattr(thing, field.name, default), default)
+        _check(kind, field.name, getattr(thing, field.name, default), default)
 
 
 def check_cells(cells: dict[str, Any], made_by: Callable[..., Any]) -> None:
@@ -116,11 +116,10 @@ def check_cells(cells: dict[str, Any], made_by: Callable[..., Any]) -> None:
 
     What is passed on from a parameter of `made_by` has that parameter's default.
     """
-    parameters = inspect.signature(made_by).parameters
     for name, value in cells.items():
         if name in CELLS:
             continue
-        parameter = parameters.get(name)
+        parameter = inspect.signature(made_by).parameters.get(name)
         default = parameter.default if parameter else inspect.Parameter.empty
         _check(made_by, name, value, default)
 
@@ -131,14 +130,26 @@ def check_settings(thing: Any, base: type, known: frozenset[str]) -> None:
     `base` is FastAPI's class, whatever the instance's own is. A parameter is kept in an attribute
     of its name, or that with an underscore before it.
     """
-    # Not eval_str: annotations do not matter, and may name what is not imported.
-    for name, parameter in inspect.signature(base).parameters.items():
-        if name in known:
-            continue
+    for name, parameter in _unknown_parameters(base, known):
         empty = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         value = getattr(thing, name, getattr(thing, f"_{name}", inspect.Parameter.empty))
         if not empty or value is not inspect.Parameter.empty:
             _check(base, name, value, parameter.default)
+
+
+# The same for every route.
+@functools.cache
+def _unknown_fields(kind: type, known: frozenset[str]) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(field for field in dataclasses.fields(kind) if field.name not in known)
+
+
+@functools.cache
+def _unknown_parameters(
+    base: type, known: frozenset[str]
+) -> tuple[tuple[str, inspect.Parameter], ...]:
+    # Annotations are left as they are: they may name what is not imported.
+    parameters = inspect.signature(base).parameters.items()
+    return tuple((name, parameter) for name, parameter in parameters if name not in known)
 
 
 def _check(owner: Any, name: str, value: Any, default: Any) -> None:

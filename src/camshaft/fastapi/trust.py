@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from camshaft.fastapi import releases
 from camshaft.fastapi.reasons import NotUnderstood
+
+logger = logging.getLogger("uvicorn.error")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,10 +24,12 @@ class Trust:
     whole: bool = True
 
 
-def decide() -> Trust:
+def decide(*, strict: bool) -> Trust:
     """Judge the FastAPI in this process.
 
-    What somebody has replaced in it is not stood in for, nor are sources that are not known.
+    What somebody has replaced in it is not stood in for. Sources that are not known are accepted
+    where they answer as known ones do (camshaft.fastapi.corpus), unless `strict`; where that
+    does not say enough (releases.ALONE) they are not.
     """
     verdict = releases.judge()
     replaced = {stage: items for stage, items in verdict.patched.items() if stage != "entry"}
@@ -44,13 +49,30 @@ def decide() -> Trust:
         generators = _unknown(verdict, strange.pop("yield"))
     if "handler" in strange:
         return Trust(_unknown(verdict, strange["handler"]))
-    for items in strange.values():
-        return Trust(_unknown(verdict, items))
+    if strange:
+        items = next(iter(strange.values()))
+        if strict:
+            return Trust(_unknown(verdict, items, "do without strict, or upgrade camshaft"))
+        from camshaft.fastapi import corpus
+
+        difference = corpus.first_difference(generators=generators is None)
+        if difference is not None:
+            return Trust(
+                NotUnderstood(
+                    f"{verdict.versions} answers otherwise than this camshaft knows: {difference}",
+                    "upgrade camshaft",
+                )
+            )
+        logger.info(
+            "%s has sources that this camshaft does not know (%s); they answer as known ones do.",
+            verdict.versions,
+            ", ".join(sorted(strange)),
+        )
     return Trust(None, generators, whole)
 
 
-def _unknown(verdict: releases.Verdict, items: tuple[str, ...]) -> NotUnderstood:
+def _unknown(
+    verdict: releases.Verdict, items: tuple[str, ...], advice: str = "upgrade camshaft"
+) -> NotUnderstood:
     item = items[0].replace(":", ".")
-    return NotUnderstood(
-        f"{item} of {verdict.versions} is not known to this camshaft", "upgrade camshaft"
-    )
+    return NotUnderstood(f"{item} of {verdict.versions} is not known to this camshaft", advice)

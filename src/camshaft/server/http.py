@@ -97,7 +97,8 @@ def native_server(
         context=contextvars.Context() if config.reset_contextvars else None,
     )
     if metrics is not None:
-        metrics.watch(server)
+        mounted = config.fastapi_mounted
+        metrics.watch(server, mounted.router if mounted is not None else None)
     return server
 
 

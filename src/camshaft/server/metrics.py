@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from camshaft._core import HttpServer
+from camshaft._core import FastAPIRouter, HttpServer
 from camshaft.binds import Bind
 from camshaft.server.listeners import bind_host
 from camshaft.settings import ConfigError, metrics_place
@@ -24,8 +24,9 @@ logger = logging.getLogger("uvicorn.error")
 class _Collector:
     """The metrics of one server, as prometheus_client collects them."""
 
-    def __init__(self, server: HttpServer, core: Any) -> None:
+    def __init__(self, server: HttpServer, core: Any, fastapi: FastAPIRouter | None) -> None:
         self._server = server
+        self._fastapi = fastapi
         self._core = core
         self._labels = ["worker"]
         self._worker = [str(os.getpid())]
@@ -82,11 +83,30 @@ class _Collector:
             "The most that it was late since the metrics were read before.",
             counted["late_most"],
         )
+        if self._fastapi is not None:
+            yield self._fastapi_requests(self._fastapi)
+
+    def _fastapi_requests(self, router: FastAPIRouter) -> Any:
+        family = self._core.CounterMetricFamily(
+            "camshaft_fastapi_requests",
+            "Requests to a FastAPI application, by who answered them.",
+            labels=[*self._labels, "way"],
+        )
+        for way, count in (
+            ("native", router.native_count - router.replayed_count),
+            ("replayed", router.replayed_count),
+            ("fallback", router.fallback_count),
+        ):
+            family.add_metric([*self._worker, way], count)
+        return family
 
 
-def metrics_application(server: HttpServer) -> Callable[..., Any]:
+def metrics_application(
+    server: HttpServer, fastapi: FastAPIRouter | None = None
+) -> Callable[..., Any]:
     """Return the ASGI application that shows the metrics of a server made with that option.
 
+    `fastapi` is the router that counts the requests of a FastAPI application.
     Raises ConfigError if prometheus_client is not installed.
     """
     try:
@@ -98,7 +118,7 @@ def metrics_application(server: HttpServer) -> Callable[..., Any]:
             "metrics", None, "it needs prometheus_client: pip install prometheus_client"
         ) from None
     registry = library.CollectorRegistry()
-    registry.register(_Collector(server, core))
+    registry.register(_Collector(server, core, fastapi))
 
     async def show(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -152,9 +172,9 @@ class Metrics:
         assert self._application is not None
         await self._application(scope, receive, send)
 
-    def watch(self, server: HttpServer) -> None:
-        """Show the metrics of this server, which was made to count."""
-        self._application = metrics_application(server)
+    def watch(self, server: HttpServer, fastapi: FastAPIRouter | None = None) -> None:
+        """Show the metrics of this server, which was made to count, and of its application."""
+        self._application = metrics_application(server, fastapi)
 
     async def listen(self) -> None:
         """Listen, if they have an address of their own. Raises ListenError."""

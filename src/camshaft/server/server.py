@@ -275,6 +275,8 @@ class Server:
             return
         if self.lifespan.should_exit:
             raise SystemExit(STARTUP_FAILURE)
+        if config.fastapi_mounted is not None:
+            config.fastapi_mounted.log_routes()
         certificates = Certificates(config, config.ssl) if config.ssl is not None else None
         tls_info = certificates.info if certificates else None
         self._metrics = Metrics(config.metrics) if config.metrics is not None else None

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Puts the native router into an application, and says at start-up what it makes of it.
+
+It stands at `app.router.middleware_stack`, which FastAPI's router calls for each request, so that
+all middleware stays where it is. With the mode "native" or "strict" our server calls the router's
+entrance in place of the application, which also passes over a middleware stack that is FastAPI's
+own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+from camshaft._core import FastAPIRouter
+from camshaft.fastapi.compiler import Compiler, count_routes
+
+logger = logging.getLogger("uvicorn.error")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mounted:
+    """An application with its router."""
+
+    router: FastAPIRouter
+    compiler: Compiler
+
+    def log_routes(self) -> None:
+        """Say in a line how many routes are native, and have the first request find them ready."""
+        import fastapi
+
+        native, operations = count_routes(self.compiler.look())
+        logger.info("FastAPI %s: %d of %d routes native", fastapi.__version__, native, operations)
+        self.router.prepare()
+
+
+def mount(app: Any, mode: str = "native") -> Mounted:
+    """Put a router before the routes of a FastAPI application.
+
+    `mode` is "asgi", "native" or "strict", as the setting `fastapi`. A second time the router that
+    is there stays, with the mode it has.
+    """
+    stack = app.router.middleware_stack
+    if isinstance(stack, FastAPIRouter):
+        return Mounted(stack, Compiler(app, mode))
+    compiler = Compiler(app, mode)
+    router = FastAPIRouter(stack, compiler, app)
+    app.router.middleware_stack = router
+    return Mounted(router, compiler)
+
+
+def install(app: Any, mode: str = "native") -> FastAPIRouter:
+    """Put a router before the routes of a FastAPI application, as mount does, and return it."""
+    return mount(app, mode).router
