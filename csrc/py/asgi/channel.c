@@ -47,6 +47,20 @@ static PyObject *call_send(PyObject *op, PyObject *const *args, size_t nargsf, P
     return result;
 }
 
+/* state->asgi.send_whole */
+static PyObject *send_whole(PyObject *send, int status, PyObject *headers, PyObject *body) {
+    RunObject *run = ((ChannelObject *)send)->run;
+    if (run->kind->send != CamCycle_Send) {
+        Py_RETURN_NONE;
+    }
+    Py_INCREF(run);
+    PyObject *awaitable = CamCycle_SendWhole((CycleObject *)run, status, headers, body) == 0
+                              ? wait_until_sent(run)
+                              : NULL;
+    Py_DECREF(run);
+    return awaitable;
+}
+
 static PyObject *call_piece(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
     if (PyVectorcall_NARGS(nargsf) != 3 || kwnames != NULL || !PyBytes_CheckExact(args[0])) {
         PyErr_SetString(PyExc_TypeError, "a piece is sent as (bytes, more_body, last)");
@@ -156,6 +170,7 @@ static PyType_Spec piece_spec = {
 };
 
 int cam_channel_exec(PyObject *module, cam_state *state) {
+    state->asgi.send_whole = send_whole;
     if (CamState_AddType(module, &receive_spec, NULL, 0, &state->asgi.receive_type) < 0 ||
         CamState_AddType(module, &send_spec, NULL, 0, &state->asgi.send_type) < 0 ||
         CamState_AddType(module, &piece_spec, NULL, 0, &state->asgi.piece_type) < 0) {

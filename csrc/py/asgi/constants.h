@@ -159,6 +159,10 @@ typedef struct cam_asgi_constants {
     CAM_ASGI_OBJECTS(X)
 #undef X
     PyObject *header_names[CAM_H1_NAME_COUNT]; /* bytes, by cam_h1_name; [0] is NULL */
+    /* For others that make answers in C: sends a whole one through `send`, which must be of
+     * send_type, as its two events would be. What is to be awaited, a new reference; None if it
+     * is not the send() of a request; NULL with an exception. Runs user code. */
+    PyObject *(*send_whole)(PyObject *send, int status, PyObject *headers, PyObject *body);
 } cam_asgi_constants;
 
 #endif

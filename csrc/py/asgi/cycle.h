@@ -79,6 +79,10 @@ static inline bool CamCycle_HasBegun(const CycleObject *self) {
 int CamCycle_Receive(RunObject *run, PyObject **event);
 int CamCycle_Send(RunObject *run, PyObject *event);
 
+/* Sends a whole answer, as the two events of it would: `headers` is an iterable of pairs of bytes,
+ * `body` a bytes object. 0, or -1 with an exception. Runs user code. */
+int CamCycle_SendWhole(CycleObject *self, int status, PyObject *headers, PyObject *body);
+
 /* A piece of the file that is under way (`pumping`), a bytes object; `last` is the last of it. */
 int CamCycle_SendPiece(CycleObject *self, PyObject *piece, bool more_body, bool last);
 

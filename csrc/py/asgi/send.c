@@ -416,6 +416,29 @@ int CamCycle_SendPiece(CycleObject *self, PyObject *piece, bool more_body, bool 
     return CamSend_Part(self, &part, more_body || !last);
 }
 
+int CamCycle_SendWhole(CycleObject *self, int status, PyObject *headers, PyObject *body) {
+    int gone = check_connected(self);
+    if (gone != 0) {
+        return gone < 0 ? -1 : 0;
+    }
+    if (self->answer != CAM_ANSWER_NONE || status < STATUS_MIN || status > STATUS_MAX) {
+        PyErr_SetString(PyExc_RuntimeError, "A whole response can only be sent first.");
+        return -1;
+    }
+    if (CamResponse_BuildHead(self, status, headers) < 0) {
+        return -1;
+    }
+    if (self->connection == NULL) {
+        return 0;
+    }
+    self->answer = CAM_ANSWER_HELD;
+    cam_part part = {.bytes = body,
+                     .data = PyBytes_AS_STRING(body),
+                     .size = (size_t)PyBytes_GET_SIZE(body),
+                     .fd = -1};
+    return CamSend_Part(self, &part, false);
+}
+
 int CamCycle_Send(RunObject *run, PyObject *event) {
     CycleObject *self = (CycleObject *)run;
     int gone = check_connected(self);

@@ -403,17 +403,22 @@ static progress respond(CallObject *call, PyObject *response) {
     return await(call, PyObject_Vectorcall(call->state->fastapi.respond, args, 4, NULL));
 }
 
+/* Awaits what send() has returned, which is stolen, if there is anything to wait for. */
+static progress await_sent(CallObject *call, PyObject *awaitable) {
+    if (awaitable != NULL && awaitable == call->state->asgi.done) {
+        Py_DECREF(awaitable);
+        return GO_ON;
+    }
+    return await(call, awaitable);
+}
+
 static progress send_event(CallObject *call, PyObject *event) {
     if (event == NULL) {
         return FAILED;
     }
     PyObject *awaitable = PyObject_CallOneArg(call->send, event);
     Py_DECREF(event);
-    if (awaitable == call->state->asgi.done) { /* there is nothing to wait for */
-        Py_DECREF(awaitable);
-        return GO_ON;
-    }
-    return await(call, awaitable);
+    return await_sent(call, awaitable);
 }
 
 static progress send_body(CallObject *call) {
@@ -423,12 +428,25 @@ static progress send_body(CallObject *call) {
 
 /* Sends content, which is JSON in bytes. */
 static progress send_json(CallObject *call) {
+    const cam_asgi_constants *asgi = &call->state->asgi;
     PyObject *headers = CamAnswer_JsonHeaders(call, call->content);
-    PyObject *event =
-        headers ? CamAnswer_StartEvent(call, call->plan->answer.status, headers) : NULL;
-    Py_XDECREF(headers);
-    call->stage = CAM_CALL_START;
+    if (headers == NULL) {
+        return FAILED;
+    }
     call->started = true;
+    if (Py_IS_TYPE(call->send, (PyTypeObject *)asgi->send_type)) {
+        call->stage = CAM_CALL_LAST;
+        PyObject *awaitable =
+            asgi->send_whole(call->send, call->plan->answer.status_code, headers, call->content);
+        if (awaitable != Py_None) {
+            Py_DECREF(headers);
+            return await_sent(call, awaitable);
+        }
+        Py_DECREF(awaitable);
+    }
+    PyObject *event = CamAnswer_StartEvent(call, call->plan->answer.status, headers);
+    Py_DECREF(headers);
+    call->stage = CAM_CALL_START;
     return send_event(call, event);
 }
 

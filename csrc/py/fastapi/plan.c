@@ -278,7 +278,8 @@ static int read_answer(TableObject *self, cam_answer_plan *answer, PyObject *sou
     if (given < 0 || (code == -1 && PyErr_Occurred())) {
         return -1;
     }
-    answer->is_plain = code >= 200 && code <= 999 && code != 204 && code != 205 && code != 304;
+    answer->status_code = (int)(code >= 0 && code <= 999 ? code : 0);
+    answer->is_plain = code >= 200 && code <= 599 && code != 204 && code != 205 && code != 304;
     if (validator == NULL) {
         return 0;
     }

@@ -78,6 +78,7 @@ typedef struct cam_answer_plan {
     PyObject *names;     /* tuple of str: keyword arguments of serialize */
     PyObject **options;  /* their values, behind a place for the value */
     PyObject *status;    /* int */
+    int status_code;     /* the same */
     PyObject *response_class;
     bool dump_json;
     bool pure;
