@@ -7,8 +7,9 @@ import weakref
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import request_response
 
 from camshaft._core import FastAPIRouter
 from tests.fastapi.applications import CALLS, Application, Call, answer, make, native
@@ -58,6 +59,24 @@ def test_an_application_that_changes() -> None:
     app.router.routes.clear()
     assert run(called, Call("GET", "/a"))[0][0]["status"] == 404
     assert router.native_count == 2
+
+
+def test_a_route_that_is_edited() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> str:
+        return "as it was"
+
+    async def replaced(request: Request) -> Response:
+        return Response("edited")
+
+    router, called = native(app)
+    run(called, Call("GET", "/"))
+    (route,) = [each for each in app.router.routes if each.path == "/"]
+    route.app = request_response(replaced)
+    assert run(called, Call("GET", "/"))[0][1]["body"] == b"edited"
+    assert (router.native_count, router.fallback_count) == (1, 1)
 
 
 def test_overridden_dependencies() -> None:

@@ -9,6 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdbool.h>
+
 /* X(identifier, text): strings, as state->fastapi.str_IDENTIFIER. */
 #define CAM_FASTAPI_STRINGS(X)                                                                     \
     /* keys of the scope */                                                                        \
@@ -85,6 +87,8 @@ typedef struct cam_fastapi_constants {
 #define X(name) PyObject *name;
     CAM_FASTAPI_OBJECTS(X)
 #undef X
+    int dict_watcher; /* PyDict_AddWatcher's number, if has_dict_watcher */
+    bool has_dict_watcher;
 } cam_fastapi_constants;
 
 #endif

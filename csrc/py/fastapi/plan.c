@@ -447,6 +447,8 @@ static PyObject **read_rows(TableObject *self, PyObject *source, const char *nam
     return members;
 }
 
+static int watch_dicts(TableObject *self);
+
 static int read_watched(TableObject *self, PyObject *source) {
     self->watched_lists = read_rows(self, source, "watched_lists", 2, &self->list_count);
     self->watched_names =
@@ -477,10 +479,79 @@ static int read_watched(TableObject *self, PyObject *source) {
             self->watched_names[3 * i + 2] = NULL;
         }
     }
-    return missing ? 0 : -1;
+    self->watched_dicts = tuple(self, source, "watched_dicts");
+    for (Py_ssize_t i = 0; self->watched_dicts && i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
+        if (!PyDict_Check(PyTuple_GET_ITEM(self->watched_dicts, i))) {
+            PyErr_SetString(PyExc_TypeError, "only dicts can be watched_dicts");
+            return -1;
+        }
+    }
+    return missing && self->watched_dicts ? watch_dicts(self) : -1;
 }
 
+/* Dicts are to be as they were: Python 3.11 numbers their states, later ones tell of changes. */
+#if PY_VERSION_HEX < 0x030C0000
+
+static int watch_dicts(TableObject *self) {
+    Py_ssize_t count = PyTuple_GET_SIZE(self->watched_dicts);
+    self->dict_versions = array(count, sizeof *self->dict_versions);
+    for (Py_ssize_t i = 0; self->dict_versions != NULL && i < count; i++) {
+        PyObject *dict = PyTuple_GET_ITEM(self->watched_dicts, i);
+        self->dict_versions[i] = ((PyDictObject *)dict)->ma_version_tag;
+    }
+    return self->dict_versions ? 0 : -1;
+}
+
+static bool dicts_hold(const TableObject *self) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
+        PyObject *dict = PyTuple_GET_ITEM(self->watched_dicts, i);
+        if (((PyDictObject *)dict)->ma_version_tag != self->dict_versions[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#else
+
+/* The callback is told of nothing but the dict, so this is the process's: a change of one
+ * application's objects has the tables of all compiled anew, which is rare. */
+static uint64_t dict_changes;
+
+static int note_change(PyDict_WatchEvent event, PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
+                       PyObject *Py_UNUSED(value)) {
+    dict_changes += event != PyDict_EVENT_DEALLOCATED;
+    return 0;
+}
+
+static int watch_dicts(TableObject *self) {
+    cam_fastapi_constants *c = &self->state->fastapi;
+    if (!c->has_dict_watcher) {
+        c->dict_watcher = PyDict_AddWatcher(note_change);
+        if (c->dict_watcher < 0) {
+            return -1;
+        }
+        c->has_dict_watcher = true;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
+        if (PyDict_Watch(c->dict_watcher, PyTuple_GET_ITEM(self->watched_dicts, i)) < 0) {
+            return -1;
+        }
+    }
+    self->dict_changes = dict_changes;
+    return 0;
+}
+
+static bool dicts_hold(const TableObject *self) {
+    return self->dict_changes == dict_changes;
+}
+
+#endif
+
 int CamTable_Holds(TableObject *self) {
+    if (!dicts_hold(self)) {
+        return 0;
+    }
     for (Py_ssize_t i = 0; i < self->name_count; i++) {
         PyObject **row = &self->watched_names[3 * i];
         PyObject *value = PyDict_GetItemWithError(row[0], row[1]);
@@ -585,6 +656,7 @@ static void table_dealloc(PyObject *op) {
     PyMem_Free(self->watched_lists);
     PyMem_Free(self->watched_names);
     PyMem_Free(self->watched_empty);
+    PyMem_Free(self->dict_versions);
     Py_CLEAR(self->kept);
     type->tp_free(op);
     Py_DECREF(type);
