@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import environment, machine
 from bench.error import BenchError
-from bench.http import apps
+from bench.http import apps, latency
 from bench.http import comparison as http_comparison
 from bench.http.contenders import SERVERS
 from bench.instructions import comparison as instruction_comparison
@@ -69,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
     )
     http.add_argument(
         "--slice", type=int, default=2, metavar="S", help="seconds of load in a slice, ws too (2)"
+    )
+    http.add_argument(
+        "--latency",
+        action="store_true",
+        help="how long answers take at half of each server's own peak rate, instead of the rates",
     )
     ws = command.add_argument_group("ws")
     ws.add_argument(
@@ -147,7 +152,10 @@ def main() -> int:
         if options.part in (None, "http"):
             seconds = 1 if options.quick else options.slice
             idle = 1.0 if options.quick else 5.0
-            http_comparison.run(options.apps, options.servers, rounds, seconds, idle)
+            if options.latency:
+                latency.run(options.apps, options.servers, rounds, seconds)
+            else:
+                http_comparison.run(options.apps, options.servers, rounds, seconds, idle)
         if options.part in (None, "ws"):
             seconds = 1 if options.quick else options.slice
             ws_comparison.run(options.messages, options.ws_servers, rounds, seconds)

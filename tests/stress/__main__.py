@@ -6,9 +6,9 @@ import sys
 import time
 
 from tests import interrupts
-from tests.stress import ownership
+from tests.stress import ownership, slow
 
-RUNS = {"ownership": ownership.run}
+RUNS = {"ownership": ownership.run, "slow": slow.run}
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else time.time_ns() % 1_000_000_000
     print(f"{name}: {seconds:g} s, seed {seed}", flush=True)
     faulthandler.enable()
-    faulthandler.dump_traceback_later(2 * seconds + 120, exit=True)
+    faulthandler.dump_traceback_later(12 * seconds + 240, exit=True)
     broken, text = RUNS[name](seconds, seed)
     faulthandler.cancel_dump_traceback_later()
     print(f"{name}: {text}", flush=True)

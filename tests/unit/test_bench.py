@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench.error import BenchError
+from bench.http import latency
 from bench.instructions.counted import parse_log
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -21,6 +25,12 @@ def test_help_names_the_parts() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "[{http,ws,loop,instructions,memory,parsers,httptools}]" in result.stdout
+
+
+def test_report_of_the_paced_client() -> None:
+    assert latency.parse("1000 0.1 0.25 0.5 1.0\n") == (1000, 0.1, 0.25, 0.5, 1.0)
+    with pytest.raises(BenchError, match="not understood"):
+        latency.parse("1000 0.1\n")
 
 
 def test_system_calls_are_counted_between_marks_and_for_threads_alone() -> None:
