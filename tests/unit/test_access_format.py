@@ -38,7 +38,8 @@ def answered(**changes: Any) -> Answered:
         ("%(s)s %(B)s %(b)s", "200 12 12"),
         ("%(f)s %(a)s", "- agent"),
         ("%(T)s %(M)s %(D)s %(L)s", "1 1234 1234567 1.234568"),
-        ("%(p)s", f"<{os.getpid()}>"),
+        # Named, because every process that runs tests has to collect the same ones.
+        pytest.param("%(p)s", f"<{os.getpid()}>", id="%(p)s"),
         ("%({X-A}i)s %({x-b}i)s", "1, 2 -"),
         ("%({content-type}o)s %({x-b}o)s", "text/plain -"),
         ("%({CAMSHAFT_NOT_THERE}e)s", "-"),
