@@ -9,6 +9,7 @@ must be the same.
 import asyncio
 import contextvars
 import dataclasses
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
@@ -111,6 +112,22 @@ def make(log: list[Any]) -> FastAPI:
     def thread(x: int, tags: Annotated[list[str], Query()] = []) -> dict[str, int | list[str]]:  # noqa: B006
         log.append(("thread", x))
         return {"x": x, "tags": tags}
+
+    class Row:
+        """As of an ORM: its attributes are looked up when they are asked for."""
+
+        id = 7
+
+        @property
+        def name(self) -> str:
+            log.append(("loaded in a thread", threading.current_thread() is not main))
+            return "row"
+
+    main = threading.current_thread()
+
+    @app.get("/row", response_model=Item)
+    def row() -> Any:
+        return Row()
 
     @app.get("/fails/{kind}")
     async def fails(kind: str) -> Any:
@@ -315,6 +332,7 @@ CALLS = [
     Call("PUT", "/raw?body=x"),
     Call("GET", "/thread/4?tags=a&tags=b"),
     Call("GET", "/thread/4"),
+    Call("GET", "/row"),
     Call("GET", "/fails/http"),
     Call("GET", "/fails/refused"),
     Call("GET", "/fails/else"),

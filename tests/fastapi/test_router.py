@@ -30,8 +30,9 @@ def test_the_same_answer(call: Call, entrance: bool) -> None:
     assert log == expected_log
 
 
-def test_most_requests_are_native() -> None:
-    router, app = native(make([]))
+@pytest.mark.parametrize("entrance", [False, True], ids=["inside", "before"])
+def test_most_requests_are_native(entrance: bool) -> None:
+    router, app = native(make([]), entrance=entrance)
     for call in CALLS:
         run(app, call)
     assert router.native_count - router.replayed_count >= 35

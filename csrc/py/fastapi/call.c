@@ -514,6 +514,37 @@ static progress take_response(CallObject *call, PyObject **value) {
     return ENDED;
 }
 
+/* Whether a content is data and nothing else: to look into an object may run its code, as that of
+ * an ORM's attributes that are loaded when they are asked for. */
+static bool is_data(PyObject *content, int depth) {
+    if (PyUnicode_CheckExact(content) || PyLong_CheckExact(content) || content == Py_None ||
+        PyFloat_CheckExact(content) || PyBool_Check(content) || PyBytes_CheckExact(content)) {
+        return true;
+    }
+    if (depth == 8) {
+        return false;
+    }
+    if (PyDict_CheckExact(content)) {
+        PyObject *key, *value;
+        Py_ssize_t position = 0;
+        while (PyDict_Next(content, &position, &key, &value)) {
+            if (!is_data(key, depth + 1) || !is_data(value, depth + 1)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    if (PyList_CheckExact(content)) {
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(content); i++) {
+            if (!is_data(PyList_GET_ITEM(content, i), depth + 1)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    return false;
+}
+
 /* The endpoint has returned call->content. */
 static progress answer(CallObject *call, PyObject **value) {
     const cam_fastapi_constants *c = &call->state->fastapi;
@@ -531,7 +562,8 @@ static progress answer(CallObject *call, PyObject **value) {
     if (plan->answer.validate == NULL) {
         return send_content(call, value);
     }
-    if (plan->nodes[plan->node_count - 1].kind == CAM_CALL_THREAD && !plan->answer.pure) {
+    if (plan->nodes[plan->node_count - 1].kind == CAM_CALL_THREAD &&
+        !(plan->answer.pure && is_data(content, 0))) {
         PyObject *field = PyObject_GetAttrString(plan->answer.source, "field");
         PyObject *args[] = {field, content};
         PyObject *awaitable =
@@ -585,6 +617,11 @@ static progress replay(CallObject *call) {
         Py_SETREF(receive, PyObject_Vectorcall(c->replay, args, 2, NULL));
     }
     PyObject *app = call->whole ? call->router->app : call->router->original;
+    /* Behind the middleware the router is not to try again. */
+    if (receive != NULL && call->whole &&
+        PyDict_SetItem(call->scope, c->str_failure, Py_None) < 0) {
+        Py_CLEAR(receive);
+    }
     PyObject *args[] = {call->scope, receive, call->send};
     PyObject *awaitable = receive ? PyObject_Vectorcall(app, args, 3, NULL) : NULL;
     Py_XDECREF(receive);

@@ -311,12 +311,14 @@ static bool is_http(cam_state *state, PyObject *scope) {
     return http;
 }
 
-/* An exception that passed over the middleware comes back through it. New reference, or NULL
- * without an exception if there is none. */
+/* What passed over the middleware comes back through it: an exception with its circumstances, or
+ * None for a request that is given back to FastAPI. New reference, or NULL without an exception if
+ * there is neither. */
 static PyObject *take_failure(RouterObject *self, PyObject *scope) {
     PyObject *key = self->state->fastapi.str_failure;
     PyObject *failure = PyDict_GetItemWithError(scope, key);
-    if (failure == NULL || !PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 5) {
+    if (failure == NULL ||
+        (failure != Py_None && (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 5))) {
         return NULL;
     }
     Py_INCREF(failure);
@@ -345,6 +347,12 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
         return NULL;
     }
     PyObject *failure = whole || self->app == NULL ? NULL : take_failure(self, scope);
+    if (failure == Py_None) {
+        self->fallback_count--; /* it is counted already */
+        Py_DECREF(failure);
+        Py_DECREF(table);
+        return NULL;
+    }
     const cam_entry *entry = NULL;
     PyObject *params = NULL, *path = NULL, *call = NULL;
     int plain = PyErr_Occurred() ? -1 : (failure != NULL ? 1 : CamTable_IsPlain(table));

@@ -113,8 +113,8 @@ class Answer:
     # was given); else to Python objects for response_class.
     dump_json: bool
     response_class: type  # the class itself, placeholders resolved
-    # Validating has no side effect (Field.pure): it need not be in a worker thread for a `def`
-    # endpoint.
+    # Validating has no side effect (Field.pure): it need not be in a worker thread for what a
+    # `def` endpoint returns, if that is plain data.
     pure: bool = False
 
 
