@@ -3,13 +3,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from camshaft._core import ClientDisconnected
-from camshaft.loop.event_loop import EventLoop, new_event_loop
-from camshaft.loop.policy import EventLoopPolicy, install
-from camshaft.loop.runner import run
-
 if TYPE_CHECKING:
+    from camshaft._core import ClientDisconnected
     from camshaft.config import Config
+    from camshaft.loop.event_loop import EventLoop, new_event_loop
+    from camshaft.loop.policy import EventLoopPolicy, install
+    from camshaft.loop.runner import run
     from camshaft.server.serve import serve
     from camshaft.server.server import Server
 
@@ -28,19 +27,26 @@ __all__ = [
     "serve",
 ]
 
-# The server's parts are imported when they are asked for: who uses the loop alone needs none.
-_SERVER = {
+# Imported when it is asked for: who uses the loop alone needs no server, and a master that waits
+# for its workers needs neither (see camshaft.master).
+_HOMES = {
+    "ClientDisconnected": "camshaft._core",
     "Config": "camshaft.config",
+    "EventLoop": "camshaft.loop.event_loop",
+    "EventLoopPolicy": "camshaft.loop.policy",
     "Server": "camshaft.server.server",
+    "install": "camshaft.loop.policy",
+    "new_event_loop": "camshaft.loop.event_loop",
+    "run": "camshaft.loop.runner",
     "serve": "camshaft.server.serve",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _SERVER:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_SERVER[name]), name)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

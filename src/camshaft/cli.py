@@ -18,9 +18,10 @@ from typing import Any, ClassVar, NoReturn, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
+from camshaft.master import launch
 from camshaft.server.serve import serve
 from camshaft.settings import ConfigError, Setting, Settings, option_name
-from camshaft.unsupported import NO_PROCESSES, UNSUPPORTED
+from camshaft.unsupported import UNSUPPORTED
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,7 +61,7 @@ def _option(entry: Setting) -> Callable[[_F], _F]:
         if not entry.shown:
             attributes["default"] = attributes["show_default"] = None
     help = entry.help or ""
-    if entry.name in UNSUPPORTED or entry.name in NO_PROCESSES:
+    if entry.name in UNSUPPORTED:
         help += "  [not supported yet]"
     return click.option(
         declaration, entry.name, envvar=_variables(entry.name), help=help, **attributes
@@ -98,6 +99,8 @@ class _Command(click.Command):
 
     def main(self, args: Any = None, prog_name: Any = None, *more: Any, **options: Any) -> Any:
         words = sys.argv[1:] if args is None else list(args)
+        # What it is called with then is a process's own command; a test's is not.
+        launch.owns_process = args is None
         if not words or words[0] not in self.others:
             return super().main(args, prog_name, *more, **options)
         command = importlib.import_module(self.others[words[0]]).main

@@ -6,17 +6,13 @@ loop's factory) is made by the methods of `Config`. Settings that uvicorn has an
 yet are listed in `camshaft.unsupported` and refused.
 """
 
-import copy
-import importlib
-import json
 import logging
-import logging.config
 import os
 import re
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from camshaft.application import (
     ApplicationError,
@@ -29,7 +25,9 @@ from camshaft.application import (
 from camshaft.environment import EnvFileError, load_env_file
 from camshaft.fastapi.find import find_application
 from camshaft.importer import ImportStringError, import_from_string
-from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
+from camshaft.log_config import LogConfigError, configure_logging, reason_of
+from camshaft.logging import TRACE_LOG_LEVEL
+from camshaft.master.processors import MAX_WORKERS, usable_processors
 from camshaft.message_log import MessageLogger
 from camshaft.middleware.proxy_headers import ProxyHeadersMiddleware
 from camshaft.reload.watched import Watched, watched
@@ -39,7 +37,6 @@ from camshaft.settings import (
     HTTP_PROTOCOLS,
     WS_PROTOCOLS,
     ConfigError,
-    LogConfig,
     LoopFactory,
     ProtocolClass,
     Settings,
@@ -63,8 +60,6 @@ LOOPS: dict[str, str | None] = {
     # Whatever asyncio's policy makes.
     "none": None,
 }
-
-_TEXT_FORMATTERS = ("camshaft.logging.DefaultFormatter", "camshaft.logging.AccessFormatter")
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -110,11 +105,10 @@ class Config(Settings):
         self._resolve_reload()
         if self.env_file is not None:
             self._load_env_file(self.env_file)
-        if self.workers is None:
-            self.workers = _web_concurrency()
+        self.workers = self._number_of_workers()
         if self.forwarded_allow_ips is None:
             self.forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
-        if self.reload and self.workers > 1:
+        if self.reload and self.uses_master:
             logger.warning('"workers" flag is ignored when reloading is enabled.')
 
     @property
@@ -133,7 +127,13 @@ class Config(Settings):
     @property
     def use_subprocess(self) -> bool:
         """Whether the application is to run in other processes than this."""
-        return self.reload or (self.workers or 1) > 1
+        return self.reload or self.uses_master
+
+    @property
+    def uses_master(self) -> bool:
+        """Whether a master is to start the workers (see camshaft.master)."""
+        assert isinstance(self.workers, int)
+        return self.workers > 1
 
     @property
     def is_ssl(self) -> bool:
@@ -161,6 +161,23 @@ class Config(Settings):
         assert mode is not None
         return mode
 
+    def _number_of_workers(self) -> int:
+        """Return the number of workers that is asked for, by the environment if not otherwise."""
+        given, source = self.workers, ""
+        if given is None:
+            # As uvicorn reads it.
+            given = os.environ.get("WEB_CONCURRENCY", "1")
+            source = "WEB_CONCURRENCY is "
+        if given == "auto":
+            return usable_processors()
+        try:
+            count = int(given)
+        except ValueError:
+            raise ConfigError("workers", given, f"{source}no number, and not auto") from None
+        if not 0 < count <= MAX_WORKERS:
+            raise ConfigError("workers", given, f"a number from 1 to {MAX_WORKERS}, or auto")
+        return count
+
     def _refuse_other_addresses(self) -> None:
         """Raise ConfigError where it is not clear what is to be listened on."""
         for name in ("host", "port", "uds", "fd"):
@@ -176,75 +193,14 @@ class Config(Settings):
         try:
             load_env_file(path)
         except (OSError, UnicodeDecodeError, EnvFileError) as error:
-            raise ConfigError("env_file", os.fspath(path), _reason(error)) from error
+            raise ConfigError("env_file", os.fspath(path), reason_of(error)) from error
 
     def configure_logging(self) -> None:
         """Set up logging from log_config, log_level, access_log and use_colors."""
-        logging.addLevelName(TRACE_LOG_LEVEL, "TRACE")
-        if self.log_config is not None:
-            try:
-                self._apply_log_config(self.log_config)
-            except Exception as error:
-                shown = self.log_config if isinstance(self.log_config, str) else None
-                raise ConfigError("log_config", shown, _reason(error)) from error
-        if self.log_level is not None:
-            level = self.log_level
-            if isinstance(level, str):
-                level = LOG_LEVELS[level.lower()]
-            for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-                logging.getLogger(name).setLevel(level)
-        if not self.access_log:
-            access = logging.getLogger("uvicorn.access")
-            access.handlers = []
-            access.propagate = False
-
-    def _apply_log_config(self, given: LogConfig) -> None:
-        config: object = given
-        if isinstance(given, str | os.PathLike):
-            path = os.fspath(given)
-            if path.endswith(".json"):
-                with open(path) as file:
-                    config = json.load(file)
-            elif path.endswith((".yaml", ".yml")):
-                try:
-                    yaml: Any = importlib.import_module("yaml")
-                except ImportError:
-                    raise ValueError("a YAML file needs PyYAML: pip install pyyaml") from None
-                with open(path) as file:
-                    config = yaml.safe_load(file)
-            else:
-                config = path
-        if isinstance(config, dict):
-            logging.config.dictConfig(self._log_dict(config))
-        else:
-            logging.config.fileConfig(cast(Any, config), disable_existing_loggers=False)
-
-    def _log_dict(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return a logging configuration with our formatters and the colours wished for.
-
-        Configurations written for uvicorn name its formatters; ours take the same arguments, so
-        that they need no uvicorn beside camshaft.
-        """
-        # Two levels deep, because that is what changes: handlers may hold open streams.
-        config = dict(given)
-        formatters = config.get("formatters")
-        if not isinstance(formatters, Mapping):
-            return config
-        config["formatters"] = formatters = {
-            name: copy.copy(formatter) for name, formatter in formatters.items()
-        }
-        for formatter in formatters.values():
-            made_by = formatter.get("()")
-            if isinstance(made_by, str) and made_by.startswith("uvicorn.logging."):
-                made_by = formatter["()"] = made_by.replace("uvicorn", "camshaft", 1)
-            if self.log_format == "json" and made_by in _TEXT_FORMATTERS:
-                formatter.clear()
-                formatter["()"] = "camshaft.logging.JsonFormatter"
-        if self.use_colors in (True, False):
-            for name in ("default", "access"):
-                if name in formatters and self.log_format == "text":
-                    formatters[name]["use_colors"] = self.use_colors
-        return config
+        try:
+            configure_logging(self)
+        except LogConfigError as error:
+            raise ConfigError("log_config", error.shown, str(error)) from error.__cause__
 
     def load_app(self) -> object:
         """Import the application and return it. Exits with a line logged if there is none.
@@ -342,7 +298,7 @@ class Config(Settings):
         try:
             return cast(ProtocolClass, import_from_string(path, example="Protocol"))
         except (ImportStringError, ImportError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if given in names:
                 reason += " Is uvicorn installed, and what it needs for this?"
             logger.error("Error loading %s %s. %s", option_name(setting), given, reason)
@@ -378,9 +334,9 @@ class Config(Settings):
             factory = import_from_string(path, example="new_event_loop")
         except (ImportStringError, ImportError) as error:
             if self.loop in LOOPS:
-                reason = f"{_reason(error)} Is it installed? (pip install {self.loop})"
+                reason = f"{reason_of(error)} Is it installed? (pip install {self.loop})"
             else:
-                reason = _reason(error)
+                reason = reason_of(error)
             logger.error("Error loading custom loop setup function. %s", reason)
             raise SystemExit(STARTUP_FAILURE) from None
         if not callable(factory):
@@ -404,23 +360,3 @@ def _encode_header(header: tuple[str, str]) -> tuple[bytes, bytes]:
     if name.lower() in _FRAMING:
         raise ConfigError("headers", shown, "the server says that itself, for each answer")
     return name.lower().encode("latin-1"), value.encode("latin-1")
-
-
-def _reason(error: BaseException) -> str:
-    """Return an exception's message in one line, without the full stop that follows."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    message = " ".join(str(error).split()) or type(error).__name__
-    cause = error.__cause__
-    if cause is not None and str(cause):
-        message += f" ({' '.join(str(cause).split())})"
-    return message
-
-
-def _web_concurrency() -> int:
-    """Return the number of workers that the environment asks for, as uvicorn reads it."""
-    count = os.environ.get("WEB_CONCURRENCY", "1")
-    try:
-        return int(count)
-    except ValueError:
-        raise ConfigError("workers", count, "WEB_CONCURRENCY is no number") from None

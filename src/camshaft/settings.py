@@ -371,10 +371,11 @@ class Settings:
     reload_excludes: list[str] | str | None = setting(
         None, "Pattern of files not to watch.", option="reload-exclude", multiple=True
     )
-    workers: int | None = setting(
+    workers: int | str | None = setting(
         None,
-        "Number of processes; $WEB_CONCURRENCY if that is set, else 1. "
-        "More than one is not supported yet.",
+        "Number of processes, or auto for as many as there are processors to use; "
+        "$WEB_CONCURRENCY if that is set, else 1.",
+        metavar="[N|auto]",
     )
     proxy_headers: bool = setting(
         True, "Whether X-Forwarded-Proto and X-Forwarded-For tell scheme and client."
@@ -551,6 +552,24 @@ class Settings:
     ws_close_timeout: float | None = setting(
         10.0,
         "Seconds that a WebSocket's client may take to answer a close frame.",
+        check=negative_time,
+    )
+
+    # Masters and workers: docs/server/workers.md.
+    preload: bool = setting(
+        False,
+        "Import the application once, before the workers are forked: they start faster and share "
+        "memory, but a reload then brings no new code.",
+    )
+    timeout_worker_startup: float = setting(
+        600.0,
+        "Seconds that a worker may take to import the application and start it; 0 for any.",
+        check=negative_time,
+    )
+    timeout_worker_blocked: float | None = setting(
+        None,
+        "Seconds that a worker's event loop may be blocked before the worker is replaced; 0 for "
+        "any. [default: --timeout-worker-healthcheck if that is given, else 30]",
         check=negative_time,
     )
 

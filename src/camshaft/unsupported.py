@@ -10,15 +10,10 @@ from typing import Any
 
 from camshaft.settings import ConfigError
 
-_WORKERS = "only one worker is supported yet; run one camshaft per port behind a proxy"
-
 # Name of the setting: the values that mean "off", and what to say of any other.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "http2": ((False,), "HTTP/2 is not supported yet; a proxy can speak it to clients"),
 }
-
-NO_PROCESSES = ("workers",)
-"""Settings that Config knows, but that need a master which does not exist yet."""
 
 
 def refuse_unsupported(config: object) -> None:
@@ -27,9 +22,3 @@ def refuse_unsupported(config: object) -> None:
         value = getattr(config, name)
         if value not in off:
             raise ConfigError(name, value, reason)
-
-
-def refuse_processes(config: Any) -> None:
-    """Raise ConfigError for what needs more processes than this one."""
-    if config.workers > 1 and not config.reload:
-        raise ConfigError("workers", config.workers, _WORKERS)

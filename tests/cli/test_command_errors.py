@@ -67,11 +67,10 @@ def test_a_module_that_raises() -> None:
 
 
 def test_refused_option() -> None:
-    done = run_command("served:app", "--workers", "2")
+    done = run_command("served:app", "--http2")
     assert done.returncode == 2
     assert done.stderr == (
-        "Error: --workers 2: only one worker is supported yet; "
-        "run one camshaft per port behind a proxy.\n"
+        "Error: --http2: HTTP/2 is not supported yet; a proxy can speak it to clients.\n"
     )
 
 

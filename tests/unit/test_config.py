@@ -16,8 +16,9 @@ import camshaft
 from camshaft.application import Receive, Scope, Send
 from camshaft.config import Config
 from camshaft.logging import LOGGING_CONFIG, AccessFormatter, DefaultFormatter, JsonFormatter
+from camshaft.master.processors import _quota
 from camshaft.settings import ConfigError
-from camshaft.unsupported import UNSUPPORTED, refuse_processes
+from camshaft.unsupported import UNSUPPORTED
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,11 +140,6 @@ def test_what_is_not_supported_is_refused(name: str) -> None:
 
 
 def test_refusals_say_what_was_asked_for() -> None:
-    with pytest.raises(ConfigError) as caught:
-        refuse_processes(Config("main:app", workers=2))
-    assert str(caught.value) == (
-        "--workers 2: only one worker is supported yet; run one camshaft per port behind a proxy."
-    )
     refused("--http2: HTTP/2 is not supported yet; a proxy can speak it to clients.", http2=True)
 
 
@@ -215,8 +211,28 @@ def test_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is given goes before the environment.
     assert Config(app, workers=1).workers == 1
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
-    with pytest.raises(ConfigError, match=r"^--workers many: WEB_CONCURRENCY is no number\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^--workers many: WEB_CONCURRENCY is no number, and not auto\.$"
+    ):
         Config(app)
+
+
+def test_workers_auto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    count = len(os.sched_getaffinity(0))
+    assert 1 <= Config(app, workers="auto").workers <= count  # type: ignore[operator]
+    assert Config(app, workers="3").workers == 3
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    assert 1 <= Config(app).workers <= count  # type: ignore[operator]
+    quota = tmp_path / "cpu.max"
+    for text, processors in (
+        ("max 100000\n", None),
+        ("150000 100000\n", 1.5),
+        ("nothing\n", None),
+        ("1 0\n", None),
+    ):
+        quota.write_text(text)
+        assert _quota(str(quota)) == processors
+    assert _quota(str(tmp_path / "nowhere")) is None
 
 
 def test_forwarded_allow_ips(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ from camshaft.cli import main
 from camshaft.config import Config
 from camshaft.logging import LOGGING_CONFIG
 from camshaft.settings import ConfigError, Settings, option_name
-from camshaft.unsupported import refuse_processes
 
 SETTINGS_PAGE = Path(__file__).parents[2] / "docs" / "server" / "settings.md"
 
@@ -28,7 +27,7 @@ class Command:
         monkeypatch.setattr("camshaft.cli.serve", self._serve)
 
     def _serve(self, app: object, *, app_dir: str, **settings: Any) -> None:
-        refuse_processes(Config(app, log_config=None, **settings))
+        Config(app, log_config=None, **settings)
         self.app, self.settings = app, {"app_dir": app_dir, **settings}
 
     def __call__(self, *arguments: str, **environ: str) -> Result:
@@ -126,12 +125,9 @@ def test_headers_from_the_environment(command: Command) -> None:
 
 
 def test_refusal_is_one_line(command: Command) -> None:
-    result = command("main:app", "--workers", "2")
+    result = command("main:app", "--workers", "0")
     assert result.exit_code == 2
-    assert result.output == (
-        "Error: --workers 2: only one worker is supported yet; "
-        "run one camshaft per port behind a proxy.\n"
-    )
+    assert result.output == "Error: --workers 0: a number from 1 to 512, or auto.\n"
 
 
 def test_refusal_names_the_variable(command: Command) -> None:
@@ -146,7 +142,7 @@ def test_refusal_names_the_variable(command: Command) -> None:
     "arguments",
     [
         "--reload-delay -1",
-        "--workers 2",
+        "--workers -1",
         "--http fast",
         "--http2",
         "--ws fast",

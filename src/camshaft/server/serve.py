@@ -18,7 +18,6 @@ from camshaft.server.server import Server
 from camshaft.server.tls import TlsError, ssl_context
 from camshaft.settings import Settings, mode_of, option_name
 from camshaft.systemd import passed_descriptors
-from camshaft.unsupported import refuse_processes
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -33,6 +32,7 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     """
     # A TypeError for what is no setting, and for the two that are only of use with a Server.
     inspect.signature(serve).bind(app, **settings)
+    path, environment = list(sys.path), dict(os.environ)
     if app_dir is not None:
         sys.path.insert(0, os.fspath(app_dir))
     umask = settings.get("umask")
@@ -46,12 +46,15 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
             "You must pass the application as an import string to enable 'reload' or 'workers'."
         )
         sys.exit(STARTUP_FAILURE)
-    refuse_processes(config)
     use_passed_sockets(config)
     pidfile = Pidfile.create(os.fspath(config.pidfile)) if config.pidfile is not None else None
     try:
         if config.should_reload:
             serve_reloading(config)
+        elif config.uses_master:
+            from camshaft.master.launch import supervise
+
+            supervise(config, {"app": app, "app_dir": app_dir, **settings}, path, environment)
         else:
             serve_alone(config, pidfile)
     finally:

@@ -181,12 +181,15 @@ class Server:
             yield
             return
         self._capturing = True
-        others = {signal.SIGHUP: self.renew_certificate} if self.config.is_ssl else {}
         try:
-            with captured(self.handle_exit, others):
+            with captured(self.handle_exit, self.other_signals()):
                 yield
         finally:
             self._capturing = False
+
+    def other_signals(self) -> dict[signal.Signals, Callable[[], None]]:
+        """Return what is called for other signals than those that end the server."""
+        return {signal.SIGHUP: self.renew_certificate} if self.config.is_ssl else {}
 
     def handle_exit(self, sig: signal.Signals, frame: object = None) -> None:
         """Handle a signal: the first ends the server, and another one at once.

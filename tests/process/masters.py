@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""A master and its workers as processes; whoever leaves one behind fails its test."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from command_process import LIMIT, Serving
+
+APPS = Path(__file__).resolve().parent / "apps"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; one that is dead and not yet waited for has."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that have not ended."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                state, parent, *_ = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if entry.isdecimal() and int(parent) == pid and state not in "ZX":
+            found.append(int(entry))
+    return found
+
+
+class Mastering(Serving):
+    """A running master; `ready` are the workers to wait for."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: str,
+        workers: int | None = 2,
+        cwd: Path = APPS,
+        ready: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.seen_workers: set[int] = set()
+        if workers is not None:
+            arguments = (*arguments, "--workers", str(workers))
+        super().__init__(
+            directory, *arguments, cwd=cwd, ready=ready or "Started parent process", **options
+        )
+        if ready is None:
+            try:
+                self.wait_for_workers(2 if workers is None else workers)
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes of the workers, whatever they do."""
+        found = children(self.process.pid)
+        self.seen_workers.update(found)
+        return found
+
+    @property
+    def started(self) -> list[int]:
+        """The workers that have ever been ready, in order."""
+        server = re.findall(r"Started server process \[(\d+)\]", self.log)
+        return [int(pid) for pid in server]
+
+    def wait_for_workers(self, count: int, without: Iterable[int] = ()) -> list[int]:
+        """Wait until there are so many workers, all of them started, and none of the others."""
+
+        def settled() -> bool:
+            found = self.workers
+            return (
+                len(found) == count
+                and not set(found).intersection(without)
+                and self.log.count("Application startup complete.") >= len(self.started)
+                and set(found) <= set(self.started)
+            )
+
+        self.wait_until(settled, f"{count} workers")
+        return self.workers
+
+    def text(self, path: str = "/") -> str:
+        status, _, body = self.get(path)
+        assert status == 200, body
+        return body.decode()
+
+    def wait(self) -> int:
+        """Wait for its end and return its status; nobody may be left by then."""
+        self.seen_workers.update(children(self.process.pid))
+        status = super().wait()
+        left = [pid for pid in self.seen_workers if is_running(pid)]
+        if left:
+            self.close()
+            pytest.fail(f"left behind: {left}\n{self.log}")
+        return status
+
+    def close(self) -> None:
+        self.seen_workers.update(children(self.process.pid))
+        super().close()
+        for pid in self.seen_workers:
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def wait_until_gone(*pids: int) -> None:
+    """Wait until processes have ended."""
+    deadline = time.monotonic() + LIMIT
+    while left := [pid for pid in pids if is_running(pid)]:
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.01)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Workers that are replaced: at a reload, after a crash, when they hang, when they are old."""
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+from masters import APPS, Mastering, wait_until_gone
+
+
+def copied(directory: Path) -> Path:
+    """A copy of the application that a test may change."""
+    shutil.copy(APPS / "working.py", directory / "working.py")
+    return directory / "working.py"
+
+
+def test_reload_brings_new_code(tmp_path: Path) -> None:
+    source = copied(tmp_path)
+    with Mastering(tmp_path, "working:app", cwd=tmp_path) as master:
+        before = set(master.workers)
+        assert master.text().startswith("first ")
+        source.write_text(source.read_text().replace('"first"', '"second, which is longer"'))
+        master.send(signal.SIGHUP)
+        after = master.wait_for_workers(2, without=before)
+        assert master.text().startswith("second")
+        wait_until_gone(*before)
+        # One by one, and the new one first: never fewer than two that serve.
+        order = [
+            line
+            for line in master.lines
+            if "Application startup complete" in line or "Shutting down" in line
+        ]
+        assert [line.split()[1] for line in order] == ["Application"] * 3 + [
+            "Shutting",
+            "Application",
+            "Shutting",
+        ]
+        assert len(after) == 2
+        assert master.stop() == 0
+
+
+def test_reload_of_broken_code_leaves_the_old_ones(tmp_path: Path) -> None:
+    source = copied(tmp_path)
+    with Mastering(tmp_path, "working:app", cwd=tmp_path) as master:
+        before = master.workers
+        good = source.read_text()
+        source.write_text("this is no Python")
+        master.send(signal.SIGHUP)
+        master.wait_for("the restart is given up")
+        assert master.workers == before
+        assert int(master.text().split()[1]) in before
+        source.write_text(good.replace('"first"', '"mended, which is longer"'))
+        master.send(signal.SIGHUP)
+        master.wait_for_workers(2, without=set(before))
+        assert master.text().startswith("mended")
+        assert master.stop() == 0
+
+
+def test_killed_worker_is_replaced(tmp_path: Path) -> None:
+    with Mastering(tmp_path, "working:app") as master:
+        for _ in range(5):
+            killed, other = master.workers
+            os.kill(killed, signal.SIGKILL)
+            assert other in master.wait_for_workers(2, without={killed})
+        assert master.log.count("died: SIGKILL.") == 5
+        assert master.stop() == 0
+
+
+def test_only_worker_is_replaced(tmp_path: Path) -> None:
+    """While there is none, whoever comes waits in the listener's queue."""
+    with Mastering(tmp_path, "working:app") as master:
+        killed = master.workers
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        assert int(master.text().split()[1]) not in killed
+        master.wait_for_workers(2, without=set(killed))
+        assert master.stop() == 0
+
+
+def test_crash_leaves_its_stack(tmp_path: Path) -> None:
+    with Mastering(tmp_path, "working:app") as master:
+        crashed = master.workers[0]
+        os.kill(crashed, signal.SIGSEGV)
+        master.wait_for_workers(2, without={crashed})
+        assert f"Worker [{crashed}] died: SIGSEGV.\nFatal Python error: Segmentation fault" in (
+            master.log
+        )
+        assert master.stop() == 0
+
+
+def test_blocked_loop_is_shown_and_replaced(tmp_path: Path) -> None:
+    with Mastering(tmp_path, "working:app", "--timeout-worker-blocked", "1") as master:
+        before = master.workers
+
+        def block() -> None:
+            try:
+                master.get("/block?600")
+            except OSError:
+                pass
+
+        client = threading.Thread(target=block)
+        client.start()
+        master.wait_for("blocking")
+        (blocked,) = [pid for pid in before if f"app [{pid}]: blocking" in master.log]
+        (other,) = set(before) - {blocked}
+        while "has a blocked event loop" not in master.log:
+            assert int(master.text().split()[1]) != blocked
+        assert other in master.wait_for_workers(2, without={blocked})
+        client.join()
+        assert f"CRITICAL: Worker [{blocked}] has a blocked event loop" in master.log
+        assert "in block_the_loop" in master.log
+        assert master.log.count("has a blocked event loop") == 1
+        assert master.stop() == 0
+
+
+def test_import_that_takes_too_long(tmp_path: Path) -> None:
+    (tmp_path / "sleeping.py").write_text("import time\ntime.sleep(600)\n")
+    with Mastering(
+        tmp_path,
+        "sleeping:app",
+        "--timeout-worker-startup",
+        "1",
+        cwd=tmp_path,
+        ready="Started parent process",
+    ) as master:
+        assert master.wait() == 3
+        assert "failed to start (has not started within 1 s)" in master.log
+        assert "sleeping.py" in master.log
+
+
+def test_slow_import_is_no_blocked_loop(tmp_path: Path) -> None:
+    source = copied(tmp_path)
+    source.write_text("import time\ntime.sleep(3)\n" + source.read_text())
+    with Mastering(
+        tmp_path, "working:app", "--timeout-worker-blocked", "0.5", cwd=tmp_path
+    ) as master:
+        assert "blocked" not in master.log
+        assert master.stop() == 0
+
+
+def test_limit_of_requests(tmp_path: Path) -> None:
+    with Mastering(tmp_path, "working:app", "--limit-max-requests", "5") as master:
+        before = set(master.workers)
+        while set(master.workers) & before:
+            # Whether none is lost meanwhile is another test's question.
+            with contextlib.suppress(OSError):
+                master.text()
+        master.wait_for("is to be replaced: it has answered 5 requests.")
+        assert master.stop() == 0
