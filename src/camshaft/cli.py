@@ -94,7 +94,10 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> l
 class _Command(click.Command):
     """The command, and those whose names its first word may be."""
 
-    others: ClassVar[dict[str, str]] = {"explain": "camshaft.fastapi.explain"}
+    others: ClassVar[dict[str, str]] = {
+        "ctl": "camshaft.master.ctl",
+        "explain": "camshaft.fastapi.explain",
+    }
     """The modules of their `main`."""
 
     def main(self, args: Any = None, prog_name: Any = None, *more: Any, **options: Any) -> Any:

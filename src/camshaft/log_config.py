@@ -58,6 +58,28 @@ def configure_logging(settings: LogSettings) -> None:
         access.propagate = False
 
 
+def reopen_logs() -> None:
+    """Open the files of log handlers again, as after they have been renamed to be rotated."""
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    handlers = {
+        handler
+        for logger in loggers
+        if isinstance(logger, logging.Logger)
+        for handler in logger.handlers
+    }
+    for handler in handlers:
+        if not isinstance(handler, logging.FileHandler):
+            continue
+        handler.acquire()
+        try:
+            # The next line opens it.
+            stream, handler.stream = handler.stream, None
+            if stream is not None:
+                stream.close()
+        finally:
+            handler.release()
+
+
 def _apply(settings: LogSettings) -> None:
     config: Any = settings.log_config
     if isinstance(config, str | os.PathLike):

@@ -561,6 +561,12 @@ class Settings:
         "Import the application once, before the workers are forked: they start faster and share "
         "memory, but a reload then brings no new code.",
     )
+    control_socket: str | None = setting(
+        None,
+        "Path of the socket that `camshaft ctl` uses, or none for no such socket. "
+        "[default: one of this user's, by the process's number]",
+        metavar="[PATH|none]",
+    )
     timeout_worker_startup: float = setting(
         600.0,
         "Seconds that a worker may take to import the application and start it; 0 for any.",

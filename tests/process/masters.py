@@ -52,10 +52,15 @@ class Mastering(Serving):
         **options: Any,
     ) -> None:
         self.seen_workers: set[int] = set()
+        self.successors: set[int] = set()
         if workers is not None:
             arguments = (*arguments, "--workers", str(workers))
         super().__init__(
-            directory, *arguments, cwd=cwd, ready=ready or "Started parent process", **options
+            directory,
+            *arguments,
+            cwd=cwd,
+            ready="Started parent process" if ready is None else ready,
+            **options,
         )
         if ready is None:
             try:
@@ -101,7 +106,7 @@ class Mastering(Serving):
         """Wait for its end and return its status; nobody may be left by then."""
         self.seen_workers.update(children(self.process.pid))
         status = super().wait()
-        left = [pid for pid in self.seen_workers if is_running(pid)]
+        left = [pid for pid in self.seen_workers - self.successors if is_running(pid)]
         if left:
             self.close()
             pytest.fail(f"left behind: {left}\n{self.log}")
@@ -110,7 +115,7 @@ class Mastering(Serving):
     def close(self) -> None:
         self.seen_workers.update(children(self.process.pid))
         super().close()
-        for pid in self.seen_workers:
+        for pid in self.seen_workers | self.successors:
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from camshaft.config import Config
+from camshaft.log_config import reopen_logs
 from camshaft.master.plan import contents
 from camshaft.master.signals import DUMP, HELD_BACK
 from camshaft.master.table import (
@@ -78,6 +79,7 @@ class WorkerServer(Server):
         return {
             signal.SIGQUIT: self._quit,
             signal.SIGHUP: _nothing,
+            signal.SIGUSR1: reopen_logs,
         }
 
     def handle_exit(self, sig: signal.Signals, frame: object = None) -> None:
@@ -174,7 +176,8 @@ def run(told: dict[str, Any], pickled: bytes) -> None:
     faulthandler.enable(told["stacks"])
     faulthandler.register(DUMP, told["stacks"])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        # Not SIG_IGN, which the processes that the application starts would inherit.
+        # Not SIG_IGN, which the processes that the application starts would inherit. What opens
+        # no log yet has none to reopen.
         signal.signal(number, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     line.tell(state="guarded")

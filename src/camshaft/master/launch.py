@@ -4,16 +4,27 @@
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
+import socket
 import subprocess
 import sys
 from typing import Any, NoReturn
 
 from camshaft.config import STARTUP_FAILURE, Config
-from camshaft.master import lean
+from camshaft.master import control_path, lean
+from camshaft.master.control_path import ControlError
 from camshaft.master.master import Master
 from camshaft.master.plan import Interpreter, Logs, OpenListener, Plan
-from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
+from camshaft.master.upgrade import inherit
+from camshaft.server.listeners import (
+    ListenError,
+    Listening,
+    binds_of,
+    inode,
+    log_started,
+    open_listeners,
+)
 from camshaft.settings import ConfigError, Settings
 
 logger = logging.getLogger("uvicorn.error")
@@ -35,10 +46,25 @@ def supervise(
     ConfigError for a setting that no other process can be given.
     """
     pickled = _pickled(settings)
+    inheritance = inherit(environment)
+    inherited = {
+        name: [socket.socket(fileno=number) for number in numbers]
+        for name, numbers in (inheritance.listeners if inheritance else {}).items()
+    }
+    names = [bind.name for bind in binds_of(config)]
+    for name, sockets in inherited.items():
+        if name not in names:
+            for sock in sockets:
+                sock.close()
+    control, moves_to = None, None
     try:
-        opened = asyncio.run(open_listeners(config))
-    except ListenError as error:
+        control, moves_to = _control(config, beside=inheritance is not None)
+        opened = asyncio.run(open_listeners(config, inherited))
+    except (ListenError, ControlError) as error:
         logger.error("%s", error)
+        if control is not None:
+            control.close()
+            control.remove_file()
         sys.exit(STARTUP_FAILURE)
     for listening in opened:
         log_started(listening)
@@ -47,9 +73,18 @@ def supervise(
         command=[sys.executable, *_flags()],
         path=path,
         argv=list(sys.argv),
+        again=[sys.executable, *sys.orig_argv[1:]],
         environment=environment,
     )
-    plan = _plan(config, pickled, interpreter, [_detached(listening) for listening in opened])
+    listeners = [_detached(*each) for each in zip(names, opened, strict=True)]
+    for listener in listeners:
+        if inheritance is not None and listener.name in inheritance.files:
+            listener.path, *numbers = inheritance.files[listener.name]
+            listener.inode = (numbers[0], numbers[1])
+    plan = _plan(config, pickled, interpreter, listeners)
+    plan.control, plan.control_path = control, moves_to
+    if inheritance is not None and inheritance.replace:
+        plan.replaces = inheritance.parent
     if owns_process and not config.preload:
         lean.start(plan)
     if config.preload:
@@ -85,6 +120,9 @@ def _plan(
             config.use_colors,
         ),
         listeners=listeners,
+        control=None,
+        control_path=None,
+        replaces=None,
         settings=pickled,
     )
 
@@ -110,9 +148,31 @@ def _pickled(settings: dict[str, Any]) -> bytes:
     return pickle.dumps(settings)
 
 
-def _detached(listening: Listening) -> OpenListener:
+def _detached(name: str, listening: Listening) -> OpenListener:
     descriptors = [sock.detach() for sock in listening.sockets]
-    return OpenListener(descriptors, listening.path, listening.inode)
+    return OpenListener(name, descriptors, listening.path, listening.inode)
+
+
+def _control(config: Config, *, beside: bool) -> tuple[OpenListener | None, str | None]:
+    """Open the control socket, and return it with where its file is to be moved later.
+
+    Raises ControlError if it was asked for and cannot be had.
+    """
+    path = config.control_socket
+    if path == control_path.OFF:
+        return None, None
+    try:
+        if path is None:
+            path = control_path.default_path(os.getpid())
+        sock = control_path.open_socket(path, beside=beside)
+    except ControlError as error:
+        if config.control_socket is not None:
+            raise
+        # It was not asked for, and a container may have no place for it.
+        logger.warning("%s There is no `camshaft ctl` for this server.", error)
+        return None, None
+    made = sock.getsockname() if beside else path
+    return OpenListener("control", [sock.detach()], made, inode(made)), path if beside else None
 
 
 @contextlib.contextmanager

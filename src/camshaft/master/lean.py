@@ -13,8 +13,7 @@ from camshaft.master.plan import Plan
 def start(plan: Plan) -> NoReturn:
     """Become that process: the descriptors of the plan's listeners go along. Does not return."""
     descriptor = plan.write()
-    kept = [descriptor, *(number for each in plan.listeners for number in each.descriptors)]
-    for number in kept:
+    for number in (descriptor, *plan.descriptors):
         os.set_inheritable(number, True)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -26,8 +25,7 @@ def main(descriptor: int) -> None:
     """Be the master of the plan in a file. Exits with its status."""
     plan = Plan.read(descriptor)
     os.close(descriptor)
-    for listener in plan.listeners:
-        for number in listener.descriptors:
-            os.set_inheritable(number, False)
+    for number in plan.descriptors:
+        os.set_inheritable(number, False)
     configure_logging(plan.logs)
     sys.exit(Master(plan).run())

@@ -9,22 +9,28 @@ The first worker starts alone. Only when it serves do the others follow: what is
 application is then said once. Lines and exit codes are uvicorn's where it has them.
 """
 
+import functools
 import gc
 import logging
 import os
 import selectors
 import signal
+import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
+from camshaft.log_config import reopen_logs
 from camshaft.logging import paint
 from camshaft.master import table as columns
+from camshaft.master.control import Control
 from camshaft.master.health import Health
 from camshaft.master.plan import Plan
 from camshaft.master.processors import MAX_WORKERS
 from camshaft.master.restarts import Restarts
 from camshaft.master.table import READY, STARTING, STOPPING, Table
 from camshaft.master.timers import Timers
+from camshaft.master.upgrade import VARIABLE, bequeath
 from camshaft.master.wakeup import Wakeup
 from camshaft.master.worker import Worker
 
@@ -55,6 +61,10 @@ _SIGNALS = (
 )
 
 
+Outcome = Callable[[str | None], None]
+"""Is told how something went: None, or what failed."""
+
+
 class Master:
     """The workers of one plan. Of the main thread; `run` returns the process's exit status."""
 
@@ -67,12 +77,17 @@ class Master:
         self.ending = False
         self._status = 0
         self._forced = False
-        self._generation = 0
         # Whether all the workers of the start have served once: from then on a failure is no
         # reason to end, as long as somebody serves.
         self._complete = False
         self._restarts = Restarts(self.timers, self._settle)
         self._health = Health(self)
+        self.reloads = 0
+        self._paused = False
+        self._control: Control | None = None
+        self._successor: subprocess.Popen[bytes] | None = None
+        self._waiting: list[Outcome] = []
+        self._waiting_for_upgrade: list[Outcome] = []
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup(_SIGNALS)
 
@@ -90,6 +105,10 @@ class Master:
                 if self.plan.preload:
                     # What is there by now stays shared: the collector writes into what it looks at.
                     gc.freeze()
+                if self.plan.control is not None:
+                    (descriptor,) = self.plan.control.descriptors
+                    self._control = Control(self, self._selector, descriptor)
+                    self.plan.control.descriptors = []
                 self._settle()
                 while self.workers or not self.ending:
                     self._turn()
@@ -107,7 +126,7 @@ class Master:
     def _turn(self) -> None:
         for key, _ in self._selector.select(self.timers.wait()):
             if key.data is not None:
-                self._hear(key.data)
+                key.data()
         for number in self._wakeup.read():
             self._handle(number)
         self.timers.run()
@@ -137,9 +156,23 @@ class Master:
         if worker.state == STOPPING:
             return
         worker.state = READY
-        if not self._complete:
-            self._complete = len(self._ready()) >= self.size
+        if not self._complete and len(self._ready()) >= self.size:
+            self._completed()
         self._settle()
+
+    def _completed(self) -> None:
+        """All serve for the first time: the master that this one comes after is not needed."""
+        self._complete = True
+        control, path = self.plan.control, self.plan.control_path
+        if control is not None and control.path is not None and path is not None:
+            try:
+                os.rename(control.path, path)
+                control.path = path
+            except OSError as error:
+                logger.error("Cannot move the control socket: %s.", error.strerror)
+        if self.plan.replaces is not None and os.getppid() == self.plan.replaces:
+            logger.info("Ending parent process [%d], which this one replaces.", self.plan.replaces)
+            os.kill(self.plan.replaces, signal.SIGTERM)
 
     def struck(self, worker: Worker, reason: str, *, starting: bool) -> None:
         """Go on without a worker that is being ended because it hangs."""
@@ -163,8 +196,22 @@ class Master:
         elif number == signal.SIGQUIT:
             logger.info("Received SIGQUIT, exiting at once.")
             self.stop(quick=True)
+        elif number == signal.SIGUSR1:
+            logger.info("Received SIGUSR1, reopening log files.")
+            reopen_logs()
+            for worker in self.workers:
+                if worker.guarded:
+                    worker.send(signal.SIGUSR1)
         elif self.ending:
             return
+        elif number == signal.SIGUSR2:
+            logger.info("Received SIGUSR2, starting another parent process.")
+            self.upgrade(replace=False)
+        elif number == signal.SIGWINCH:
+            # Sent by terminals as well, when their size changes.
+            if not _has_terminal():
+                logger.info("Received SIGWINCH, stopping the workers.")
+                self.pause()
         elif number == signal.SIGHUP:
             logger.info("Received SIGHUP, restarting processes.")
             self.reload()
@@ -188,13 +235,15 @@ class Master:
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
             self._close_listeners()
+            self._settled("the master is ending")
         self._forced = self._forced or quick
         for worker in list(self.workers):
             self._end(worker, quick=self._forced)
 
     def reload(self) -> None:
         """Have every worker replaced by a new one, one at a time, the new one serving first."""
-        self._generation += 1
+        self.reloads += 1
+        self._paused = False
         for worker in list(self.workers):
             if worker.state == STARTING:
                 # It serves nobody, and would be old when it does.
@@ -207,7 +256,48 @@ class Master:
     def scale(self, size: int) -> None:
         """Have so many workers from now on: at least one, at most MAX_WORKERS."""
         self.size = max(1, min(size, MAX_WORKERS))
+        self._paused = False
         self._settle()
+
+    def pause(self) -> None:
+        """Stop all workers, and start none until a reload or another number is asked for."""
+        self._paused = True
+        for worker in list(self.workers):
+            self._end(worker)
+
+    def upgrade(self, *, replace: bool) -> str | None:
+        """Start another master with the command that this one was started with.
+
+        It gets the listeners; with `replace` it ends this one when its workers serve. Returns what
+        is in the way, which is also logged.
+        """
+        if self._successor is not None:
+            logger.error("Parent process [%d] is there already.", self._successor.pid)
+            return f"another master is there already, process {self._successor.pid}"
+        value, kept = bequeath(self.plan, replace=replace)
+        environment = self.plan.interpreter.environment | {VARIABLE: value}
+        try:
+            self._successor = subprocess.Popen(
+                self.plan.interpreter.again, env=environment, pass_fds=kept
+            )
+        except OSError as error:
+            logger.error("Cannot start another parent process: %s.", error.strerror)
+            return f"it cannot be started: {error.strerror}"
+        return None
+
+    def when_settled(self, call: Outcome) -> None:
+        """Call something when there are the workers that are wanted: with None, or what failed."""
+        self._waiting.append(call)
+        self._settle()
+
+    def when_upgraded(self, call: Outcome) -> None:
+        """Call something when the upgrade is over: with None, or what failed."""
+        self._waiting_for_upgrade.append(call)
+
+    def _settled(self, error: str | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call(error)
 
     def replace(self, worker: Worker, reason: str) -> None:
         """Have one worker replaced, when it is its turn. It serves until another does."""
@@ -226,7 +316,7 @@ class Master:
 
     def _settle(self) -> None:
         """Start and stop workers until there are those that are wanted."""
-        if self.ending:
+        if self.ending or self._paused:
             return
         starting, ready = self._starting(), self._ready()
         stale = [worker for worker in ready if worker.stale]
@@ -249,13 +339,15 @@ class Master:
             for worker in starting[: max(0, -missing - max(0, surplus))]:
                 self._end(worker)
         self._health.look()
+        if missing == 0 and surplus <= 0 and not starting and not stale:
+            self._settled(None)
 
     def _start(self) -> bool:
         """Start a worker, unless it has to wait for its time; False if none was."""
         if not self._restarts.may_start():
             return False
         number = self.table.take()
-        worker = Worker(number, self.table.row(number), self._generation)
+        worker = Worker(number, self.table.row(number))
         try:
             worker.start(self.plan, self.table, self._fork if self.plan.preload else None)
         except OSError as error:
@@ -268,7 +360,7 @@ class Master:
                 self._restarts.failed()
             return False
         self.workers.append(worker)
-        self._selector.register(worker, selectors.EVENT_READ, worker)
+        self._selector.register(worker, selectors.EVENT_READ, functools.partial(self._hear, worker))
         return True
 
     def _fork(self, task: dict[str, Any]) -> None:
@@ -280,6 +372,8 @@ class Master:
         signal.set_wakeup_fd(-1)
         self._wakeup.close()
         self._selector.close()
+        if self._control is not None:
+            self._control.close_in_child()
         for worker in self.workers:
             worker.close()
         child.run(task, self.plan.settings)
@@ -321,8 +415,17 @@ class Master:
             status = worker.poll()
             if status is not None:
                 self._ended(worker, status)
+        if self._successor is not None and (status := self._successor.poll()) is not None:
+            logger.error(
+                "Parent process [%d], which was to replace this one, ended: %s.",
+                self._successor.pid,
+                _shown(status),
+            )
+            self._successor = None
+            self._upgraded("the new master could not start")
         if os.getpid() == 1:
-            _reap_orphans({worker.pid for worker in self.workers})
+            ours = {worker.pid for worker in self.workers}
+            _reap_orphans(ours | ({self._successor.pid} if self._successor else set()))
         self._settle()
 
     def _ended(self, worker: Worker, status: int) -> None:
@@ -373,6 +476,7 @@ class Master:
                 worker.pid,
                 reason,
             )
+            self._settled(f"the new worker failed to start ({reason})")
             return
         logger.error("Child process [%d] failed to start (%s).", worker.pid, reason)
         self._restarts.failed()
@@ -393,9 +497,30 @@ class Master:
             worker.close()
         self.workers = []
         self._close_listeners()
-        for listener in self.plan.listeners:
-            listener.remove_file()
+        self._upgraded(None)
+        if self._control is not None:
+            self._control.close()
+        if self.plan.control is not None:
+            self.plan.control.remove_file()
+        # The files of Unix sockets are the successor's from now on.
+        if self._successor is None:
+            for listener in self.plan.listeners:
+                listener.remove_file()
         self._selector.close()
+
+    def _upgraded(self, error: str | None) -> None:
+        waiting, self._waiting_for_upgrade = self._waiting_for_upgrade, []
+        for call in waiting:
+            call(error)
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal may send signals to this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _shown(status: int) -> str:

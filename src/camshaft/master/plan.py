@@ -11,9 +11,11 @@ from typing import Any, cast
 class OpenListener:
     """The descriptors of one thing that is listened on, the master's own.
 
-    `path` is the file of a Unix socket, to be removed at the end if it still is `inode`.
+    `name` is what the next master knows it by. `path` is the file of a Unix socket, to be removed
+    at the end if it still is `inode`.
     """
 
+    name: str
     descriptors: list[int]
     path: str | None = None
     inode: tuple[int, int] | None = None
@@ -52,11 +54,13 @@ class Logs:
 class Interpreter:
     """How a worker's process is started to be like the one that was told to serve.
 
-    `command` is Python with its flags, `path` and `argv` are sys.path and sys.argv, `environment`
-    is that before the settings' env_file was read: each worker reads it anew.
+    `command` is Python with its flags, `again` the whole command that was given, `path` and `argv`
+    are sys.path and sys.argv, `environment` is that before the settings' env_file was read: each
+    worker reads it anew.
     """
 
     command: list[str]
+    again: list[str]
     path: list[str]
     argv: list[str]
     environment: dict[str, str]
@@ -78,8 +82,10 @@ class Interpreter:
 class Plan:
     """What to serve, with how many workers, and for how long each of them is waited for.
 
-    `settings` is a pickle of the arguments of camshaft.serve(), for the workers. Times are in
-    seconds; `startup` 0, `blocked` 0 and `graceful` None are "for ever".
+    `control` is the control socket, whose file comes to `control_path`, if that is not None, when
+    all workers serve; `replaces` is a master that is to end then. `settings` is a pickle of the
+    arguments of camshaft.serve(), for the workers. Times are in seconds; `startup` 0, `blocked` 0
+    and `graceful` None are "for ever".
     """
 
     app: str
@@ -91,7 +97,16 @@ class Plan:
     interpreter: Interpreter
     logs: Logs
     listeners: list[OpenListener]
+    control: OpenListener | None
+    control_path: str | None
+    replaces: int | None
     settings: bytes
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All that are the plan's, to go along with it."""
+        listeners = [*self.listeners, *([self.control] if self.control else [])]
+        return [number for each in listeners for number in each.descriptors]
 
     def write(self) -> int:
         """Return the descriptor of a file without a name that holds the plan."""

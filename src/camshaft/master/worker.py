@@ -26,10 +26,9 @@ class Worker:
     `failure` is what the worker itself has said of why it could not start.
     """
 
-    def __init__(self, number: int, row: memoryview, generation: int) -> None:
+    def __init__(self, number: int, row: memoryview) -> None:
         self.number = number
         self.row = row
-        self.generation = generation
         self.pid = 0
         self.born = time.monotonic()
         self.served_since: float | None = None

@@ -8,7 +8,9 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from camshaft.binds import Bind, parse_bind, shown_path
@@ -68,15 +70,20 @@ def binds_of(config: Config) -> list[Bind]:
     return [Bind(host=config.host, port=config.port)]
 
 
-async def open_listeners(config: Config) -> list[Listening]:
+async def open_listeners(
+    config: Config, inherited: Mapping[str, list[socket.socket]] = MappingProxyType({})
+) -> list[Listening]:
     """Bind sockets, not listening yet, for what the configuration asks for: all, or none.
 
-    Raises ListenError.
+    `inherited` are sockets that are open already, by the name of their bind. Raises ListenError.
     """
     opened: list[Listening] = []
     try:
         for bind in binds_of(config):
-            opened.append(await _open(bind, config))
+            if bind.name in inherited:
+                opened.append(_inherited(bind, config, inherited[bind.name]))
+            else:
+                opened.append(await _open(bind, config))
     except BaseException:
         for listening in opened:
             listening.close()
@@ -108,6 +115,14 @@ async def _open(bind: Bind, config: Config) -> Listening:
     if bind.fd is None and bind.path is None:
         return _host(bind, config, await bind_host(bind, _option(config)))
     return _opened(bind, config)
+
+
+def _inherited(bind: Bind, config: Config, sockets: list[socket.socket]) -> Listening:
+    if bind.fd is not None:
+        return Listening(sockets, "socket %s", (sockets[0].getsockname(),))
+    if bind.path is not None:
+        return Listening(sockets, "unix socket %s", (shown_path(bind.path),))
+    return _host(bind, config, sockets)
 
 
 def _option(config: Config) -> str:

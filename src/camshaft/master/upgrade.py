@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The upgrade of a running master: another one, started beside it, gets its listeners.
+
+The command is run again as it was first given, with whatever is installed by now. What it inherits
+stands in an environment variable: the descriptors of each thing that is listened on, by its name,
+so that the new command may listen on more, or on less.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+
+from camshaft.master.plan import Plan
+
+VARIABLE = "CAMSHAFT_INHERITED"
+
+
+@dataclass
+class Inheritance:
+    """What a master gets from the one before it: `replace` means that it is to end that one.
+
+    `files` are the Unix sockets' files by the listener's name: path, device and inode.
+    """
+
+    parent: int
+    replace: bool
+    listeners: dict[str, list[int]]
+    files: dict[str, tuple[str, int, int]]
+
+
+def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:
+    """Return the variable's value for a new master, and the descriptors to hand to it."""
+    files = {
+        each.name: (each.path, *each.inode)
+        for each in plan.listeners
+        if each.path is not None and each.inode is not None
+    }
+    listeners = {each.name: each.descriptors for each in plan.listeners}
+    value = json.dumps(
+        {"parent": os.getpid(), "replace": replace, "listeners": listeners, "files": files}
+    )
+    return value, [number for each in plan.listeners for number in each.descriptors]
+
+
+def inherit(environment: dict[str, str]) -> Inheritance | None:
+    """Return what this process has inherited, if anything, and take it out of an environment.
+
+    Taken out of this process's own, too: the processes to come are no heirs.
+    """
+    os.environ.pop(VARIABLE, None)
+    value = environment.pop(VARIABLE, None)
+    if value is None:
+        return None
+    try:
+        told = json.loads(value)
+        files = {
+            name: (path, device, inode) for name, (path, device, inode) in told["files"].items()
+        }
+        found = Inheritance(told["parent"], told["replace"], told["listeners"], files)
+    except (ValueError, KeyError, TypeError):
+        return None
+    # Another process's children have the variable as well, and not the descriptors.
+    return found if found.parent == os.getppid() else None
