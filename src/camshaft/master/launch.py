@@ -85,7 +85,8 @@ def supervise(
     plan.control, plan.control_path = control, moves_to
     if inheritance is not None and inheritance.replace:
         plan.replaces = inheritance.parent
-    if owns_process and not config.preload:
+    # Whoever has written a pidfile removes it at the end, and has to be there for that.
+    if owns_process and not config.preload and config.pidfile is None:
         lean.start(plan)
     if config.preload:
         # What it raises is shown as it is, before there is any worker.
