@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import environment, machine
+from bench.drain import comparison as drain_comparison
 from bench.error import BenchError
 from bench.http import apps, latency
 from bench.http import comparison as http_comparison
@@ -23,7 +24,7 @@ from bench.micro import parsers
 from bench.parsers import comparison as httptools_comparison
 from bench.ws import comparison as ws_comparison
 
-PARTS = ["http", "ws", "loop", "instructions", "memory", "parsers", "httptools"]
+PARTS = ["http", "ws", "loop", "instructions", "memory", "parsers", "httptools", "drain"]
 
 
 def names(choices: list[str]) -> Callable[[str], list[str]]:
@@ -133,6 +134,21 @@ def parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--connections", type=int, default=10_000, metavar="N", help="idle connections (10,000)"
     )
+    drain = command.add_argument_group("drain")
+    drain.add_argument(
+        "--scenarios",
+        type=names(list(drain_comparison.SCENARIOS)),
+        default=list(drain_comparison.SCENARIOS),
+        metavar="A,B",
+        help=f"of {', '.join(drain_comparison.SCENARIOS)}",
+    )
+    drain.add_argument(
+        "--masters",
+        type=names(list(drain_comparison.SERVERS)),
+        default=list(drain_comparison.SERVERS),
+        metavar="A,B",
+        help=f"of {', '.join(drain_comparison.SERVERS)}",
+    )
     httptools = command.add_argument_group("httptools")
     httptools.add_argument(
         "--count", action="store_true", help="count instructions (valgrind) instead of timing"
@@ -171,6 +187,10 @@ def main() -> int:
             parsers.run()
         if options.part == "memory":
             memory_comparison.run(options.loops or list(LOOPS), options.connections)
+        if options.part == "drain":
+            drain_comparison.run(
+                options.masters, options.scenarios, options.rounds or 1, quick=options.quick
+            )
         if options.part == "httptools" and options.count:
             httptools_comparison.run_counted()
         elif options.part == "httptools":

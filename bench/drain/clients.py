@@ -58,7 +58,7 @@ class Load:
     """The clients of one address. `async with` runs them; `stop()` ends each after its answer."""
 
     def __init__(self, host: str, port: int, **clients: int) -> None:
-        """`clients`: how many are of each kind: plain, stream, ws, endless."""
+        """`clients`: how many of each kind: plain, stream, ws, fresh (a connection for each)."""
         self.count = Count()
         self.host, self.port = host, port
         self.began = time.monotonic()
@@ -110,8 +110,9 @@ class Load:
         return None
 
     async def _ask(self, kind: str) -> None:
-        path = "/" if kind == "plain" else f"/{kind}"
-        request = f"GET {path} HTTP/1.1\r\nHost: load\r\n\r\n".encode()
+        path = {"plain": "/", "fresh": "/quick"}.get(kind, f"/{kind}")
+        more = "Connection: close\r\n" if kind == "fresh" else ""
+        request = f"GET {path} HTTP/1.1\r\nHost: load\r\n{more}\r\n".encode()
         while (connection := await self._connect()) is not None:
             reader, writer = connection
             requests, worker, goes_on = 0, "", True

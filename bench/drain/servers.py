@@ -154,6 +154,24 @@ class Process:
     def wait_until_it_answers(self) -> None:
         self.wait_until(self.answers, "answering")
 
+    def wait_until_all_answer(self, workers: int, limit: float = 20.0) -> None:
+        """Wait until so many workers have answered, or the limit is over: some starve others."""
+        seen: set[bytes] = set()
+        end = time.monotonic() + limit
+        while len(seen) < workers and time.monotonic() < end:
+            # Several at once, lest the same worker take them all.
+            with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+                socks = [
+                    stack.enter_context(socket.create_connection((HOST, self.port), timeout=5))
+                    for _ in range(4 * workers)
+                ]
+                for sock in socks:
+                    sock.sendall(b"GET /quick HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                for sock in socks:
+                    answer = b"".join(iter(lambda: sock.recv(4096), b""))  # noqa: B023
+                    seen.add(answer.rpartition(b"\r\n\r\n")[2])
+            time.sleep(0.05)
+
     def workers(self) -> list[int]:
         """The processes of the master, in the order of their starts."""
         return children(self.pid)
@@ -209,6 +227,7 @@ def start(name: str, workers: int) -> Process:
         raise BenchError(f"{name} is not installed in {environment.VENV.name}") from None
     try:
         process.wait_until_it_answers()
+        process.wait_until_all_answer(workers)
     except BaseException:
         process.close()
         raise

@@ -24,7 +24,7 @@ def test_help_names_the_parts() -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stderr
-    assert "[{http,ws,loop,instructions,memory,parsers,httptools}]" in result.stdout
+    assert "[{http,ws,loop,instructions,memory,parsers,httptools,drain}]" in result.stdout
 
 
 def test_report_of_the_paced_client() -> None:
