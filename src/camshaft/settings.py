@@ -634,7 +634,7 @@ class Settings:
         check=negative_time,
     )
     timeout_linger: float = setting(
-        1.0,
+        2.0,
         "Seconds after its last answer that a connection stays open for another request when the "
         "server ends.",
         check=negative_time,
