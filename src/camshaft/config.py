@@ -101,6 +101,10 @@ class Config(Settings):
         self.encoded_headers = self.custom_headers
         if self.server_header and b"server" not in dict(self.custom_headers):
             self.encoded_headers = [(b"server", b"camshaft"), *self.custom_headers]
+        if self.limit_concurrency_mode == "pause" and not self.limit_concurrency:
+            raise ConfigError(
+                "limit_concurrency_mode", "pause", "it needs a --limit-concurrency of at least 1"
+            )
         self.configure_logging()
         self._resolve_reload()
         if self.env_file is not None:

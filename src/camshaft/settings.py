@@ -42,6 +42,7 @@ WS_PROTOCOLS: dict[str, str | None] = {
     ":WebSocketsSansIOProtocol",
     "wsproto": "uvicorn.protocols.websockets.wsproto_impl:WSProtocol",
 }
+CONCURRENCY_MODES = ("reject", "pause")
 LIFESPANS = ("auto", "on", "off")
 FASTAPI_MODES = ("off", "asgi", "native", "strict")
 ASGI_SPECS = ("2.5", "2.3")
@@ -580,6 +581,12 @@ class Settings:
     )
 
     # Limits on what a client may ask for and how slowly: docs/server/limits.md.
+    limit_concurrency_mode: str = setting(
+        CONCURRENCY_MODES[0],
+        "What is done beyond --limit-concurrency: reject answers with 503, pause accepts no more "
+        "connections until one has ended, and has the others wait.",
+        choices=CONCURRENCY_MODES,
+    )
     limit_request_line: int = setting(
         16 * 1024, "Longest request line in bytes; 414.", check=not_positive("a size")
     )

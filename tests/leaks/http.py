@@ -397,6 +397,64 @@ async def idle_connections_at_shutdown(loop, address, server):
         assert await to_the_end(loop, sock) == b""
 
 
+@requests(concurrency=0)
+async def requests_too_many(loop, address, server):
+    await ask(loop, address, CLOSE, expected=b"HTTP/1.1 503")
+    upgrade = b"Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    await ask(loop, address, GET[:-2] + upgrade + key, expected=b"HTTP/1.1 503")
+
+
+@requests(connections=1, address_connections=1)
+async def connections_too_many(loop, address, server):
+    async with connected(loop, address) as sock:
+        await loop.sock_sendall(sock, GET)
+        await answers(loop, sock, 1)
+        await ask(loop, address, expected=b"HTTP/1.1 503")
+
+
+@requests(connection_requests=2, request_line=100, header_count=5, head_bytes=500, body_bytes=10)
+async def requests_beyond_their_limits(loop, address, server):
+    async with connected(loop, address) as sock:
+        await loop.sock_sendall(sock, GET + GET)
+        assert b"connection: close" in await to_the_end(loop, sock)
+    post = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    for request, status in (
+        (b"GET /" + b"x" * 200, b"414"),
+        (GET[:-2] + b"a: b\r\n" * 6 + b"\r\n", b"431"),
+        (GET[:-2] + b"a: " + b"x" * 600, b"431"),
+        (post + b"Content-Length: 11\r\n\r\n", b"413"),
+        (post + b"Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n", b"413"),
+    ):
+        await ask(loop, address, request, expected=b"HTTP/1.1 " + status)
+
+
+@requests(pause_at=1)
+async def accepting_that_pauses(loop, address, server):
+    told = []
+    server.watch_full(told.append)
+    async with connected(loop, address) as sock:
+        await loop.sock_sendall(sock, GET)
+        await to_the_end(loop, sock)
+    while server.connections:
+        await asyncio.sleep(0)
+    assert told == [True, False]
+
+
+@requests(access_log=lambda *details: None, access_details=True)
+async def access_log_with_details(loop, address, server):
+    await ask(loop, address, CLOSE, expected=b"HTTP/1.1 200")
+
+
+@requests(app=endless, access_log=lambda *details: None, access_details=True)
+async def access_log_of_clients_that_have_left(loop, address, server):
+    async with connected(loop, address) as sock:
+        await loop.sock_sendall(sock, GET)
+        await loop.sock_recv(sock, 100)
+    while server.tasks:
+        await asyncio.sleep(0)
+
+
 @contextlib.contextmanager
 def _refused() -> Iterator[Run]:
     def run() -> None:

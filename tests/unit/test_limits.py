@@ -120,3 +120,35 @@ def test_streams_are_told_of_the_end(obeys: bool, caplog: pytest.LogCaptureFixtu
         asyncio.run(run())
     assert told == (["http.disconnect"] if obeys else ["http.disconnect", "cancelled"])
     assert any("Cancel 1 running task(s)" in line for line in caplog.messages) is not obeys
+
+
+def test_pausing_is_another_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(app, limit_concurrency=3, limit_concurrency_mode="pause")
+    options = options_of(config, monkeypatch)
+    assert (options["concurrency"], options["pause_at"]) == (None, 3)
+    assert options_of(Config(app, limit_concurrency=3), monkeypatch)["pause_at"] is None
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_pausing_needs_a_limit(limit: int | None) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        Config(app, limit_concurrency=limit, limit_concurrency_mode="pause", log_config=None)
+
+
+def test_pausing_needs_our_own_http_and_loop(caplog: pytest.LogCaptureFixture) -> None:
+    settings: dict[str, Any] = {
+        "limit_concurrency": 1,
+        "limit_concurrency_mode": "pause",
+        "log_config": None,
+        "lifespan": "off",
+        "port": 0,
+    }
+
+    async def main(**more: Any) -> None:
+        await Server(Config(app, **settings, **more)).serve()
+
+    with pytest.raises(ConfigError, match="own --http"):
+        asyncio.run(main(http=asyncio.Protocol))
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert "needs camshaft's own loop" in caplog.text

@@ -128,6 +128,47 @@ void CamAdmission_Leave(HttpProtocolObject *connection) {
     }
 }
 
+/* Those who have been answered and have not asked again: they may come back when there is room. */
+static void close_idle(HttpServerObject *server) {
+    PyObject *list = CamSweep_List(&server->sweep);
+    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+        HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(list, i);
+        if (connection->requests > 0 && connection->phase == CAM_PHASE_HEAD &&
+            connection->input.len == 0 && CamHttpProtocol_IsIdle(connection) &&
+            CamHttpProtocol_Close(connection) < 0) {
+            PyErr_WriteUnraisable((PyObject *)connection);
+        }
+    }
+    if (list == NULL) {
+        PyErr_WriteUnraisable((PyObject *)server);
+    }
+    Py_XDECREF(list);
+}
+
+void CamAdmission_Look(HttpServerObject *server) {
+    bool full = (size_t)server->sweep.count >= server->options.pause_at;
+    if (server->on_full == NULL || full == server->full) {
+        return;
+    }
+    server->full = full;
+    PyObject *pending = PyErr_GetRaisedException();
+    Py_INCREF(server);
+    PyObject *function = Py_NewRef(server->on_full);
+    PyObject *result = PyObject_CallOneArg(function, full ? Py_True : Py_False);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(function);
+    }
+    Py_XDECREF(result);
+    Py_DECREF(function);
+    if (full) {
+        close_idle(server);
+    }
+    Py_DECREF(server);
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
 /* ---- requests ---- */
 
 bool CamAdmission_IsFull(const HttpServerObject *server) {

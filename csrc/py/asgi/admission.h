@@ -23,6 +23,11 @@ int CamAdmission_Enter(HttpProtocolObject *connection);
 /* Counts it no more; the second call does nothing. */
 void CamAdmission_Leave(HttpProtocolObject *connection);
 
+/* Looks whether there are as many connections as may be accepted, after their number has changed,
+ * and tells server->on_full of a change; connections that are idle make room then. An exception
+ * that is set stays. Runs user code. */
+void CamAdmission_Look(HttpServerObject *server);
+
 /* Whether another request is one too many, as uvicorn counts: this one's connection is among the
  * connections, and its task not among the tasks. */
 bool CamAdmission_IsFull(const HttpServerObject *server);

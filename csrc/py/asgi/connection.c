@@ -315,6 +315,9 @@ static int connection_made(PyObject *op, PyObject *transport) {
         self->phase = CAM_PHASE_CLOSED;
         return CamHttpProtocol_Close(self);
     }
+    if (self->server->on_full != NULL) {
+        CamAdmission_Look(self->server);
+    }
     int admitted = CamAdmission_Enter(self);
     return admitted > 0 ? CamTiming_Settle(self) : admitted;
 }
@@ -376,6 +379,9 @@ static int connection_lost(PyObject *op, PyObject *reason) {
     if (self->owner != NULL) {
         CamHost_RemoveConnection(self->server->host, self->owner);
         Py_CLEAR(self->owner);
+    }
+    if (self->server->on_full != NULL) {
+        CamAdmission_Look(self->server);
     }
     Py_DECREF(self);
     return 0;

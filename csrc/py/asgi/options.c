@@ -43,6 +43,7 @@ static const option table[] = {
     {"address_connections", OPTION_COUNT, FIELD(address_connections), NO_LIMIT},
     {"connection_requests", OPTION_COUNT, FIELD(connection_requests), NO_LIMIT},
     {"concurrency", OPTION_COUNT, FIELD(concurrency), NO_LIMIT},
+    {"pause_at", OPTION_COUNT, FIELD(pause_at), NO_LIMIT},
     {"max_requests", OPTION_COUNT, FIELD(max_requests), NO_LIMIT},
     {"metrics", OPTION_FLAG, FIELD(metrics), 0},
     {"access_details", OPTION_FLAG, FIELD(access_details), 0},

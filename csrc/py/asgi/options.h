@@ -51,6 +51,7 @@ typedef struct cam_server_options {
     size_t address_connections; /* at once, of one address */
     size_t connection_requests; /* one after the other on one connection */
     size_t concurrency;         /* connections or tasks, from which on requests get 503 */
+    size_t pause_at;            /* connections from which on no more are accepted: on_full */
     size_t max_requests;        /* answered, after which on_max_requests is called */
 } cam_server_options;
 

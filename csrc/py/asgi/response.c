@@ -490,8 +490,8 @@ int CamResponse_EndHead(CycleObject *cycle, size_t size, bool more_body) {
         return -1;
     }
     /* A peer that was not told to go on may send its body or not: nobody can tell what comes. */
-    if (cycle->awaits_100 ||
-        (cycle->server->shutting_down && !CamHttpProtocol_HasMore(cycle->connection))) {
+    if (cycle->awaits_100 || ((cycle->server->shutting_down || cycle->server->full) &&
+                              !CamHttpProtocol_HasMore(cycle->connection))) {
         cycle->keep_alive = false;
     }
     if (!cycle->keep_alive) {

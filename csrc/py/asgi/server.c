@@ -493,6 +493,7 @@ static int server_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->tls_info);
     Py_VISIT(self->trust.hosts);
     Py_VISIT(self->on_max_requests);
+    Py_VISIT(self->on_full);
     Py_VISIT(self->logger);
     int status = CamSweep_Traverse(&self->sweep, visit, arg);
     return status || self->host == NULL ? status : CamHost_Traverse(self->host, visit, arg);
@@ -506,6 +507,7 @@ static int server_clear(PyObject *op) {
     CamAccessLog_Clear(&self->log);
     Py_CLEAR(self->tls_info);
     Py_CLEAR(self->on_max_requests);
+    Py_CLEAR(self->on_full);
     return 0;
 }
 
@@ -585,6 +587,23 @@ static PyObject *server_protocol(PyObject *op, PyObject *owner) {
     return protocol;
 }
 
+PyDoc_STRVAR(watch_full_doc,
+             "watch_full($self, function, /)\n--\n\n"
+             "Have function(full) called when there are as many connections as the option\n"
+             "pause_at says, and when there is room again. While it is full the answers end their\n"
+             "connections, and those that are idle are closed. None ends it.");
+
+static PyObject *server_watch_full(PyObject *op, PyObject *function) {
+    HttpServerObject *server = (HttpServerObject *)op;
+    if (function != Py_None && !PyCallable_Check(function)) {
+        PyErr_SetString(PyExc_TypeError, "watch_full() takes a callable or None");
+        return NULL;
+    }
+    Py_XSETREF(server->on_full, function != Py_None ? Py_NewRef(function) : NULL);
+    server->full = server->full && server->on_full != NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef server_methods[] = {
     {"metrics", server_metrics, METH_NOARGS, metrics_doc},
     {"_protocol", server_protocol, METH_O, protocol_doc},
@@ -592,6 +611,7 @@ static PyMethodDef server_methods[] = {
     {"abort", server_abort, METH_NOARGS, abort_doc},
     {"disconnect", server_disconnect, METH_NOARGS, disconnect_doc},
     {"remaining", server_remaining, METH_VARARGS, remaining_doc},
+    {"watch_full", server_watch_full, METH_O, watch_full_doc},
     {"cancel", server_cancel, METH_NOARGS, cancel_doc},
     {"flush_access_log", server_flush_access_log, METH_VARARGS, flush_doc},
     {"_sweep", server_sweep, METH_NOARGS, sweep_doc},

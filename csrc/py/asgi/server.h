@@ -60,11 +60,13 @@ typedef struct HttpServerObject {
     struct RunObject *running; /* borrowed; doubly linked: tasks that have not ended */
     PyObject *addresses;       /* dict or NULL: connections by address, when those are limited */
     PyObject *on_max_requests; /* callable or NULL: called once with max_requests answered */
+    PyObject *on_full;         /* callable or NULL: called with whether it is, when that changes */
     int64_t refusal_logged;    /* when a connection too many was last told of, CamServer_Now() */
     Py_ssize_t running_count;
     unsigned long long request_count; /* responses completed */
     bool shutting_down;
     int64_t linger;     /* nanoseconds that idle connections stay then; 0: nothing more is begun */
+    bool full;          /* pause_at connections: nobody is accepted, answers are the last */
     uint8_t warm_next;  /* place in `warm` */
     bool disconnecting; /* receive() gives http.disconnect, whatever the peer does */
 } HttpServerObject;

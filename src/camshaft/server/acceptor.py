@@ -2,6 +2,7 @@
 """What accepts the connections of a server, on all that it listens on."""
 
 import asyncio
+import contextvars
 import inspect
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 from camshaft import _core
 from camshaft.config import Config
+from camshaft.loop.event_loop import EventLoop
 from camshaft.middleware.proxy_headers import TrustedHosts
 from camshaft.server import backlog
 from camshaft.server.listeners import ListenError, Listening, log_started, open_listeners
@@ -45,6 +47,10 @@ class Acceptor:
         self._entrance: _core.Entrance | None = None
         self._opened: list[Listening] = []
         self._listening_anew: asyncio.Task[None] | None = None
+        self._pauses = config.limit_concurrency_mode == "pause"
+        self._paused = False
+        self._closed = False
+        self._context = contextvars.copy_context()
 
     async def start(self, sockets: list[socket.socket] | None) -> None:
         """Listen on these sockets, or else on what the configuration says: on all, or on none.
@@ -55,10 +61,14 @@ class Acceptor:
         if sockets is None:
             self._opened = await open_listeners(self._config)
             sockets = [sock for listening in self._opened for sock in listening.sockets]
+        if self._pauses:
+            self._watch_full()
         try:
             for sock in sockets:
                 sock.setblocking(False)
                 self.servers.append(await self._listen_on(sock))
+            if self._pauses:
+                self._listen_one_by_one()
         except BaseException:
             self.close(sockets)
             self.remove_files()
@@ -80,6 +90,64 @@ class Acceptor:
             time_limit=config.ssl_handshake_timeout,
             limit=config.limit_handshakes,
         )
+
+    # Waiting beyond the limit of connections. What asyncio has for a listening socket is to begin
+    # and, closing it, to end: between the two the loop's listener is stopped and made anew.
+
+    def _watch_full(self) -> None:
+        if not isinstance(self._loop, EventLoop):
+            raise ListenError(
+                "--limit-concurrency-mode pause needs camshaft's own loop: leave --loop auto."
+            )
+        watch_full = getattr(self._http, "watch_full")  # noqa: B009  # of native servers
+        watch_full(self._set_full)
+
+    def _set_full(self, full: bool) -> None:
+        if self._closed or full == self._paused:
+            return
+        self._paused = full
+        if full:
+            self._stop_accepting()
+        else:
+            self._accept()
+
+    def _pause_no_more(self) -> None:
+        """Let in who waits, however many they are: the server ends, and nobody is to be lost."""
+        self._closed = True
+        if self._paused:
+            self._paused = False
+            self._accept()
+
+    def _listeners(self) -> dict[int, _core.Listener]:
+        assert isinstance(self._loop, EventLoop)
+        return self._loop._listeners
+
+    def _stop_accepting(self) -> None:
+        listeners = self._listeners()
+        for server in self.servers:
+            for sock in cast(asyncio.Server, server).sockets:
+                listener = listeners.pop(sock.fileno(), None)
+                if listener is not None:
+                    listener.stop()
+
+    def _accept(self) -> None:
+        listeners = self._listeners()
+        # In our own context: this may be called from a request's.
+        context = self._context.copy()
+        for server in self.servers:
+            for sock in cast(asyncio.Server, server).sockets:
+                listeners[sock.fileno()] = context.run(self._listener, sock, server)
+
+    def _listener(self, sock: socket.socket, server: asyncio.AbstractServer) -> _core.Listener:
+        assert isinstance(self._loop, EventLoop)
+        factory: Callable[[], Any] = self._entrance or self._http
+        # One at a time, lest there be more of them than it takes to be full.
+        return _core.Listener(self._loop, sock, factory, cast(asyncio.Server, server), backlog=1)
+
+    def _listen_one_by_one(self) -> None:
+        self._stop_accepting()
+        if not self._paused:
+            self._accept()
 
     async def _listen_on(self, sock: socket.socket) -> asyncio.AbstractServer:
         unix = sock.family == socket.AF_UNIX
@@ -134,6 +202,7 @@ class Acceptor:
         Sockets that were opened here are ours alone, and take no new connections from now on. Who
         gave us others may have others accept.
         """
+        self._pause_no_more()
         listeners = [sock for server in self.servers for sock in _sockets_of(server)]
         alone = [sock for listening in self._opened if listening.ours for sock in listening.sockets]
         turned = [sock for sock in alone if backlog.turn_away(sock)]
@@ -148,6 +217,7 @@ class Acceptor:
 
     def stop(self, sockets: list[socket.socket] | None) -> None:
         """Accept no more. Connections that have not got past the entrance go on."""
+        self._closed = True
         if self._listening_anew is not None:
             self._listening_anew.cancel()
         for server in self.servers:

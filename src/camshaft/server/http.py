@@ -38,6 +38,10 @@ def http_server(
     if config.http_protocol_class is not None:
         if metrics is not None:
             raise ConfigError("metrics", config.metrics, "only camshaft's own --http counts")
+        if pauses(config):
+            raise ConfigError(
+                "limit_concurrency_mode", "pause", "only camshaft's own --http can wait"
+            )
         if config.access_log_format is not None:
             raise ConfigError(
                 "access_log_format", None, "only camshaft's own --http has another than uvicorn's"
@@ -102,6 +106,11 @@ def native_server(
     return server
 
 
+def pauses(config: Config) -> bool:
+    """Whether the server accepts no more connections beyond the limit of them."""
+    return config.limit_concurrency_mode == "pause"
+
+
 def _access_log(config: Config) -> dict[str, Any]:
     """Return what the server is told of the access log."""
     log = access.access_log(enabled=config.access_log)
@@ -135,5 +144,6 @@ def _limits(config: Config) -> dict[str, Any]:
         "connections": config.limit_connections,
         "address_connections": config.limit_connections_per_address,
         "connection_requests": config.limit_connection_requests,
-        "concurrency": config.limit_concurrency,
+        "concurrency": None if pauses(config) else config.limit_concurrency,
+        "pause_at": config.limit_concurrency if pauses(config) else None,
     }

@@ -53,6 +53,7 @@ class TracedHttp:
         self.cancel = http.cancel
         self.remaining = http.remaining
         self.abort = http.abort
+        self.watch_full = http.watch_full
         self.flush_access_log = http.flush_access_log
 
     def __call__(self) -> asyncio.Protocol:
