@@ -650,6 +650,13 @@ class HttpProtocol(NativeProtocol):
     @property
     def upgraded(self) -> bool: ...
 
+# csrc/py/fastapi/pool.c, csrc/py/fastapi/pool_call.c
+
+def run_in_thread(
+    func: Callable[..., _T], /, *args: Any, **kwargs: Any
+) -> Coroutine[Any, Any, _T]: ...
+def _retire_closed() -> None: ...
+
 # csrc/py/http/
 
 class HttpParserError(Exception): ...

@@ -19,6 +19,7 @@ from tests.leaks import (
     loop,
     parsers,
     pipes,
+    pool,
     sockets,
     streams,
     tls,
@@ -36,7 +37,7 @@ def sees_a_leak() -> bool:
     return measure(lambda: kept.append(object())).references > 0
 
 
-MODULES = (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls, entrance)
+MODULES = (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls, entrance, pool)
 
 
 def main() -> int:

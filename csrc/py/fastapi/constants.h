@@ -89,6 +89,7 @@ typedef struct cam_fastapi_constants {
 #undef X
     int dict_watcher; /* PyDict_AddWatcher's number, if has_dict_watcher */
     bool has_dict_watcher;
+    struct cam_pool_state *pool; /* fastapi/pool.c */
 } cam_fastapi_constants;
 
 #endif

@@ -3,6 +3,7 @@
 #include "state.h"
 
 #include "fastapi/call.h"
+#include "fastapi/pool.h"
 #include "fastapi/router.h"
 
 static int fill_constants(cam_fastapi_constants *constants) {
@@ -24,7 +25,8 @@ static int fill_constants(cam_fastapi_constants *constants) {
 
 int cam_fastapi_exec(PyObject *module, cam_state *state) {
     if (fill_constants(&state->fastapi) < 0 || cam_table_exec(module, state) < 0 ||
-        cam_call_exec(module, state) < 0 || cam_router_exec(module, state) < 0) {
+        cam_call_exec(module, state) < 0 || cam_router_exec(module, state) < 0 ||
+        cam_pool_exec(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -34,7 +36,7 @@ int cam_fastapi_traverse(cam_state *state, visitproc visit, void *arg) {
 #define X(name) Py_VISIT(state->fastapi.name);
     CAM_FASTAPI_OBJECTS(X)
 #undef X
-    return 0;
+    return cam_pool_traverse(state, visit, arg);
 }
 
 void cam_fastapi_free(cam_state *state) {
@@ -49,4 +51,5 @@ void cam_fastapi_free(cam_state *state) {
 #define X(name) Py_CLEAR(state->fastapi.name);
     CAM_FASTAPI_OBJECTS(X)
 #undef X
+    cam_pool_free(state);
 }
