@@ -71,6 +71,9 @@ class Result:
             still = differences(self.ours, self.theirs, self.expected)
             self.second_tries = len(found) - len(still)
             found = still
+        for name, least in self.expected.counts.items() if loop == "camshaft" else ():
+            if self.ours.counts[name] < least:
+                found[f"(count of {name})"] = f"{self.ours.counts[name]}, of at least {least}"
         self.failures = found
         self.seconds = time.monotonic() - begin
 
@@ -143,6 +146,9 @@ def main() -> int:
         results.append(result)
         counts = ", ".join(f"{count} {head}" for head, count in result.counts().items() if count)
         print(f"  {suite.name}: {counts}, {result.seconds:.1f} s", flush=True)
+        if result.ours.counts:
+            counts = ", ".join(f"{count} {name}" for name, count in result.ours.counts.items())
+            print(f"  {suite.name}: requests: {counts}", flush=True)
 
     failures = {
         f"{result.suite.name}: {identity}": text

@@ -4,12 +4,27 @@
 import fnmatch
 import sys
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-Outcomes = dict[str, tuple[str, str]]
-"""By test id: "passed", "failed", "skipped", "expected failure" or "unexpected success", and
-details: a traceback, or why it was skipped."""
+
+class Outcomes(dict[str, tuple[str, str]]):
+    """By test id: "passed", "failed", "skipped", "expected failure" or "unexpected success", and
+    details: a traceback, or why it was skipped.
+
+    `counts` are what a suite's plugin has counted, by its names.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def add(self, other: "Outcomes") -> None:
+        """Add what another process came to."""
+        self.update(other)
+        self.counts.update(other.counts)
+
 
 WHOLE = "(the run)"
 """Stands for all tests when a run did not come to its end: never expected, asyncio's neither."""
@@ -33,17 +48,19 @@ class Expected:
     ``[[except]]`` tables have `tests` (ids or patterns), `outcome` ("failed" or "skipped"; a test
     listed as failed may as well pass, for some depend on the machine, but one that is listed and
     does not exist is an error), `reason`, and optionally `python`, the versions it is about.
+    ``[counts]`` has the least of what a suite's plugin counts.
     """
 
     tests: int
     exceptions: tuple[_Exception, ...]
+    counts: dict[str, int]
 
     @classmethod
     def of(cls, group: str) -> "Expected":
         """What the file of a group of suites says to this Python; without a file, nothing."""
         path = DIRECTORY / f"{group}.toml"
         if not path.exists():
-            return cls(0, ())
+            return cls(0, (), {})
         data = tomllib.loads(path.read_text())
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         exceptions = [
@@ -51,7 +68,7 @@ class Expected:
             for table in data.get("except", [])
             if version in table.get("python", [version])
         ]
-        return cls(data.get("tests", 0), tuple(exceptions))
+        return cls(data.get("tests", 0), tuple(exceptions), data.get("counts", {}))
 
     def reason(self, identity: str, outcome: str) -> str | None:
         """Why this test may come to this; None if no exception says so."""

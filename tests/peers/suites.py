@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The suites there are, and how one is run on one loop."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -18,6 +19,9 @@ JOBS = 4
 LIMIT = 60.0
 """Seconds for one test."""
 
+CRASHES = 20
+"""Times that a suite whose tests share a process is gone on with in another one."""
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -34,6 +38,12 @@ class Suite:
     """Arguments for pytest, if only that can run it."""
     jobs: int = JOBS
     limit: float = LIMIT
+    together: bool = False
+    """In one process, or in `jobs` processes for a share each, instead of one for each test."""
+    plugin: str | None = None
+    """The module of this directory that puts what is ours into it; without, our loop is put in."""
+    files: tuple[str, ...] = ()
+    """What else of the distribution its tests look for."""
 
 
 SUITES = {name: Suite(name, "cpython") for name in (cpython.names() if cpython.exists() else [])}
@@ -86,6 +96,38 @@ SUITES |= {
             pytest=("-k", "h11 and not wsproto-", "tests/protocols/test_websocket.py"),
             limit=20.0,
         ),
+        Suite(
+            "fastapi",
+            "fastapi",
+            compared=False,
+            distribution="fastapi",
+            pytest=("tests",),
+            jobs=2,
+            together=True,
+            plugin="fastapi_mount",
+            files=("docs", "docs_src", "scripts"),
+        ),
+        Suite(
+            "fastapi-socket",
+            "fastapi-socket",
+            compared=False,
+            distribution="fastapi",
+            pytest=("tests",),
+            jobs=2,
+            together=True,
+            plugin="socket_client",
+            files=("docs", "docs_src", "scripts"),
+        ),
+        Suite(
+            "starlette-socket",
+            "starlette-socket",
+            compared=False,
+            distribution="starlette",
+            pytest=("-k", "not trio", "tests"),
+            jobs=2,
+            together=True,
+            plugin="socket_client",
+        ),
     )
 }
 
@@ -99,7 +141,7 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
         source = stage.sdist(suite.distribution)
         name = f"{suite.name}_tests" if suite.pytest is None else "tests"
         (directory / name).symlink_to(source / suite.tests)
-        for file in ("pyproject.toml", "pytest.ini", "LICENSE.md", "README.md"):
+        for file in ("pyproject.toml", "pytest.ini", "LICENSE.md", "README.md", *suite.files):
             if suite.pytest is not None and (source / file).exists():
                 (directory / file).symlink_to(source / file)
     if suite.name in ("uvicorn", "uvicorn-websocket"):
@@ -111,15 +153,64 @@ def _prepare(suite: Suite, loop: str, directory: Path) -> None:
     if suite.name == "uvicorn-protocols":
         plugin = Path(__file__).with_name("uvicorn_protocols.py")
         (directory / "camshaft_protocols.py").symlink_to(plugin)
-    if loop == "camshaft" and suite.name not in cpython.MIXINS and suite.name != "uvloop":
+    if (
+        loop == "camshaft"
+        and suite.name not in cpython.MIXINS
+        and suite.name != "uvloop"
+        and suite.plugin != "fastapi_mount"  # works on any loop, so here on asyncio's
+    ):
         stage.inject(directory)
+    if suite.plugin is not None:
+        plugin = Path(__file__).with_name(f"{suite.plugin}.py")
+        (directory / f"camshaft_{suite.plugin}.py").symlink_to(plugin)
     if suite.pytest is not None:
-        plugin = Path(__file__).with_name("isolate_pytest.py")
-        (directory / "camshaft_isolate.py").symlink_to(plugin)
+        for name in ("isolate", "together"):
+            plugin = Path(__file__).with_name(f"{name}_pytest.py")
+            (directory / f"camshaft_{name}.py").symlink_to(plugin)
 
 
 def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
     """The outcomes of a suite, or of some of its tests, on "camshaft" or "asyncio"."""
+    if not suite.together:
+        return _run(suite, loop, only)
+    if suite.distribution is not None:
+        stage.sdist(suite.distribution)  # fetched once for all
+    shares = 1 if only else suite.jobs
+    outcomes = Outcomes()
+    with concurrent.futures.ThreadPoolExecutor(shares) as pool:
+        for share in [
+            pool.submit(_run_share, suite, loop, only, f"{share}/{shares}")
+            for share in range(1, shares + 1)
+        ]:
+            outcomes.add(share.result())
+    return outcomes
+
+
+def _run_share(suite: Suite, loop: str, only: tuple[str, ...], share: str) -> Outcomes:
+    """One process's share; the test at which the process dies has failed, and the others go on."""
+    outcomes = Outcomes()
+    with tempfile.NamedTemporaryFile("w") as done:
+        for _ in range(CRASHES):
+            done.write("".join(f"{identity}\n" for identity in outcomes))
+            done.flush()
+            settings = {"PEERS_SHARE": share, "PEERS_DONE": done.name}
+            found = _run(suite, loop, only, settings)
+            text = found.pop(WHOLE, None)
+            outcomes.add(found)
+            if text is None:
+                return outcomes
+            unended = [identity for identity, (outcome, _) in found.items() if outcome == "started"]
+            for identity in unended:
+                outcomes[identity] = text
+            if not unended:
+                break
+    outcomes[WHOLE] = text
+    return outcomes
+
+
+def _run(
+    suite: Suite, loop: str, only: tuple[str, ...] = (), settings: dict[str, str] | None = None
+) -> Outcomes:
     with tempfile.TemporaryDirectory(prefix="camshaft-peers-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -133,6 +224,7 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
             "PEERS_RESULTS": str(results),
             "PEERS_LIMIT": str(suite.limit),
             "USE_UVLOOP": "1",  # asyncpg's tests ask
+            **(settings or {}),
         }
         command = [sys.executable, "-W", "default", "-m"]
         if suite.pytest is None:
@@ -140,7 +232,11 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
             jobs = 1 if only else suite.jobs
             command += ["tests.peers.worker", loop, suite.name, str(suite.limit), str(jobs)]
         else:
-            command += ["pytest", "-p", "camshaft_isolate", f"--basetemp={directory}/tmp"]
+            plugins = ["together" if suite.together else "isolate"]
+            if suite.plugin is not None and loop == "camshaft":
+                plugins.append(suite.plugin)
+            command += ["pytest", f"--basetemp={directory}/tmp"]
+            command += [word for plugin in plugins for word in ("-p", f"camshaft_{plugin}")]
             # Not the options that the project itself gives: there are plugins in them.
             command += ["-o", "addopts=", "-p", "no:cacheprovider", "--tb=short"]
             # Its timer is stopped after a failure, by a lock that a forked process never gets.
@@ -161,13 +257,18 @@ def run_suite(suite: Suite, loop: str, only: tuple[str, ...] = ()) -> Outcomes:
             )
             output.seek(0)
             text = output.read()[-3000:].decode(errors="replace")
-        outcomes: Outcomes = {}
+        outcomes = Outcomes()
         ended = False
         for line in results.read_text().splitlines():
             what, *rest = json.loads(line)
             if what == "end":
                 ended = True
-            elif what != "start":
+            elif what == "count":
+                outcomes.counts[rest[0]] += int(rest[1])
+            elif what == "start":
+                if suite.together:
+                    outcomes[rest[0]] = ("started", "")
+            else:
                 outcomes[rest[0]] = (what, rest[1])
         if not ended:
             outcomes[WHOLE] = ("failed", f"ended with {process.returncode}\n{text}")
