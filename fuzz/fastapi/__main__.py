@@ -13,7 +13,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz.fastapi")
     parser.add_argument("--cases", type=int, default=2000, help="how many requests to compare")
     parser.add_argument("--seed", type=int, default=1, help="of the first program")
-    parser.add_argument("--way", choices=[*WAYS], action="append", help="asgi and native unless told")
+    parser.add_argument(
+        "--way", choices=[*WAYS], action="append", help="asgi and native unless told"
+    )
     parser.add_argument("--most", type=int, default=20, help="differences to stop after")
     parser.add_argument("--fault", choices=Fault.NAMES, help="see that this is found")
     options = parser.parse_args()

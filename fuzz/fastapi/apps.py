@@ -47,11 +47,16 @@ def show(values):
     """Arguments as something that compares."""
     return {name: seen(value) for name, value in sorted(values.items())}
 
+def keys(scope):
+    """Its keys; without those of exit stacks, which have been left by then (settled)."""
+    return sorted(set(scope) - {"fastapi_function_astack", "fastapi_inner_astack"})
+
 def seen(value):
     if isinstance(value, (Request, HTTPConnection)):
         scope = value.scope
-        return [type(value).__name__, sorted(scope), scope["path"], sorted(scope["path_params"].items()),
-            str(value.url), getattr(scope.get("endpoint"), "__name__", None),
+        return [type(value).__name__, keys(scope), scope["path"],
+            sorted(scope["path_params"].items()), str(value.url),
+            getattr(scope.get("endpoint"), "__name__", None),
             getattr(scope.get("route"), "path", None)]
     if isinstance(value, (Response, BackgroundTasks)):
         return type(value).__name__
@@ -233,11 +238,11 @@ class Maker:
         if self.chance(0.1):
             options.append("max_body_size=60")
         if self.chance(0.1):
-            options.append("default_response_class=Plain" if self.chance(0.3) else "openapi_url=None")
+            options.append(
+                "default_response_class=Plain" if self.chance(0.3) else "openapi_url=None"
+            )
         if self.chance(0.05):
             options.append("strict_content_type=False")
-        if self.chance(0.05):
-            options.append("debug=True")
         parts = self.program.parts
         if self.chance(0.15):
             parts.append("async def everywhere():\n    note('everywhere')")
@@ -257,7 +262,8 @@ class Maker:
             )
         if self.chance(0.1):
             parts.append(
-                "@app.exception_handler(RequestValidationError)\nasync def on_invalid(request, exc):\n"
+                "@app.exception_handler(RequestValidationError)\n"
+                "async def on_invalid(request, exc):\n"
                 "    note('on_invalid')\n    return JSONResponse({'n': len(exc.errors()),"
                 " 'body': repr(exc.body)}, 422)"
             )
@@ -269,8 +275,9 @@ class Maker:
         if self.chance(0.12):
             parts.append(
                 "@app.middleware('http')\nasync def around(request, call_next):\n"
-                "    note('around')\n    setting.set('around')\n    response = await call_next(request)\n"
-                "    note('around again')\n    response.headers['x-around'] = '1'\n    return response"
+                "    note('around')\n    setting.set('around')\n"
+                "    response = await call_next(request)\n    note('around again')\n"
+                "    response.headers['x-around'] = '1'\n    return response"
             )
         if self.chance(0.15):
             parts.append(
@@ -279,17 +286,18 @@ class Maker:
                 "        setting.set('pure')\n        async def sending(message):\n"
                 "            note('sends ' + message['type'])\n            await send(message)\n"
                 "        await self.app(scope, receive, sending)\n"
-                "        note(f'pure again {sorted(scope)} {scope.get(\"path_params\")}"
-                " {getattr(scope.get(\"endpoint\"), \"__name__\", None)}"
-                " {getattr(scope.get(\"route\"), \"path\", None)}"
-                " {sorted(scope.get(\"fastapi\", {}))}')\n"
+                '        note(f\'pure again {keys(scope)} {scope.get("path_params")}'
+                ' {getattr(scope.get("endpoint"), "__name__", None)}'
+                ' {getattr(scope.get("route"), "path", None)}'
+                ' {sorted(scope.get("fastapi", {}))}\')\n'
                 "app.add_middleware(Pure)"
             )
         if self.chance(0.1):
             parts.append(
                 "from fastapi.middleware.cors import CORSMiddleware\n"
                 "app.add_middleware(CORSMiddleware, allow_origins=['http://a.example'],"
-                f" allow_credentials={self.chance(0.5)}, allow_methods=['*'], allow_headers=['x-h'])"
+                f" allow_credentials={self.chance(0.5)}, allow_methods=['*'],"
+                " allow_headers=['x-h'])"
             )
         if self.chance(0.08):
             parts.append(
@@ -299,7 +307,8 @@ class Maker:
         if self.chance(0.05):
             parts.append(
                 "from fastapi.middleware.trustedhost import TrustedHostMiddleware\n"
-                "app.add_middleware(TrustedHostMiddleware, allowed_hosts=['testserver', '*.example'])"
+                "app.add_middleware(TrustedHostMiddleware,"
+                " allowed_hosts=['testserver', '*.example'])"
             )
 
     def router(self, routers: list[tuple[str, str]]) -> None:
@@ -358,7 +367,10 @@ class Maker:
         several = False
         if place != "cookie" and self.chance(0.2):
             several = True
-            kind = choice.choice(["list", "list", "set", "tuple"]) + f"[{choice.choice(['int', 'str'])}"
+            kind = (
+                choice.choice(["list", "list", "set", "tuple"])
+                + f"[{choice.choice(['int', 'str'])}"
+            )
             kind += ", ...]" if kind.startswith("tuple") else "]"
             example = "3"
         key = name.replace("_", "-") if place == "header" else name
@@ -376,7 +388,9 @@ class Maker:
         if draw < 0.3:
             kind, default = f"Optional[{kind}]", " = None"
         elif draw < 0.45:
-            default = " = []" if several else f" = {kind}({example!r})" if kind in ("str", "int") else ""
+            default = (
+                " = []" if several else f" = {kind}({example!r})" if kind in ("str", "int") else ""
+            )
         elif draw < 0.5 and kind.startswith("list"):
             options.append("default_factory=list")
         marker = place.capitalize()
@@ -386,16 +400,14 @@ class Maker:
 
     def injected(self) -> str:
         name = self.name("given")
-        return (
-            self.choice.choice(
-                [
-                    f"{name}: Request",
-                    f"{name}: HTTPConnection",
-                    f"{name}: Response",
-                    f"{name}: BackgroundTasks",
-                    f"{name}: SecurityScopes",
-                ]
-            )
+        return self.choice.choice(
+            [
+                f"{name}: Request",
+                f"{name}: HTTPConnection",
+                f"{name}: Response",
+                f"{name}: BackgroundTasks",
+                f"{name}: SecurityScopes",
+            ]
         )
 
     def depends(self) -> tuple[str, list[Taken]]:
@@ -523,7 +535,9 @@ class Maker:
         choice = self.choice
         name = self.name("endpoint")
         own = choice.choice(["/" + name, "/" + name + "/", "/items/{a}", f"/{name}/{{a}}"])
-        own = choice.choice([own, own, own, f"/{name}/{{a:int}}", f"/{name}/{{a:path}}", "/{a}/{b}"])
+        own = choice.choice(
+            [own, own, own, f"/{name}/{{a:int}}", f"/{name}/{{a:path}}", "/{a}/{b}"]
+        )
         paths = [part[1:].split(":")[0].rstrip("}") for part in own.split("/") if part[:1] == "{"]
         if "tenant" in above and choice.random() < 0.5:
             paths.append("tenant")
@@ -536,8 +550,10 @@ class Maker:
             takes = takes + more
         options = []
         result = choice.choice(
-            ["values", "values", "item", "item", "list", "none", "str", "response", "raise", "value"]
-            + ["more", "data", "stream", "odd", "nan", "bytes", "redirect"]
+            [
+                *("values", "values", "item", "item", "list", "none", "str", "response", "raise"),
+                *("value", "more", "data", "stream", "odd", "nan", "bytes", "redirect"),
+            ]
         )
         text = {
             "values": "return values",

@@ -8,7 +8,20 @@ from urllib.parse import quote, unquote
 
 from fuzz.fastapi.apps import Program, Route, Taken
 
-WRONG = ["", "x", "-1", "1e9", "é", "null", "[1]", "1,2", " 7 ", "99999999999999999999", "boom", "a"]
+WRONG = [
+    "",
+    "x",
+    "-1",
+    "1e9",
+    "é",
+    "null",
+    "[1]",
+    "1,2",
+    " 7 ",
+    "99999999999999999999",
+    "boom",
+    "a",
+]
 
 
 @dataclass
@@ -54,9 +67,7 @@ def _json(choice: random.Random, route: Route, wrong: float) -> bytes:
     wanted = [taken for taken in route.takes if taken.place == "body"]
     value: object
     if route.embedded:
-        value = {
-            taken.key: taken.example for taken in wanted if choice.random() >= wrong
-        }
+        value = {taken.key: taken.example for taken in wanted if choice.random() >= wrong}
     else:
         value = wanted[0].example
     draw = choice.random() if wrong else 0.32
@@ -78,10 +89,22 @@ def _json(choice: random.Random, route: Route, wrong: float) -> bytes:
         return b"\xef\xbb\xbf" + text.encode()
     if draw < 0.12:
         cut = choice.randrange(len(text) + 1)
-        return (text[:cut] + choice.choice(["", "}", "\x00", "\\ud800", "NaN"]) + text[cut:]).encode()
+        return (
+            text[:cut] + choice.choice(["", "}", "\x00", "\\ud800", "NaN"]) + text[cut:]
+        ).encode()
     if wrong and draw < 0.15:
         return choice.choice(
-            [b"", b"\xff", b'"\\ud800"', b'{"a":1,"a":2}', b"[" * 2000, b"-0", b"1e999", b" \n1 ", b"{}x"]
+            [
+                b"",
+                b"\xff",
+                b'"\\ud800"',
+                b'{"a":1,"a":2}',
+                b"[" * 2000,
+                b"-0",
+                b"1e999",
+                b" \n1 ",
+                b"{}x",
+            ]
         )
     if draw < 0.2:
         return b" \r\n\t" + text.encode() + b"\n"
@@ -120,7 +143,9 @@ def ask(choice: random.Random, program: Program) -> Asked:
         if taken.place == "path":
             value = _value(choice, taken, wrong)
             if wrong and choice.random() < 0.2:
-                value = choice.choice(["a%2Fb", "a/b", "%C3%A9", "%FF", "a%0A", "a b", "%20", "..", "+"])
+                value = choice.choice(
+                    ["a%2Fb", "a/b", "%C3%A9", "%FF", "a%0A", "a b", "%20", "..", "+"]
+                )
             else:
                 value = quote(value, safe="")
             for suffix in ("", ":int", ":path"):
@@ -139,7 +164,9 @@ def ask(choice: random.Random, program: Program) -> Asked:
                 cookies.append(f"{taken.key}={value}")
     path = path.replace("{tenant}", "acme")
     if choice.random() < 0.15:
-        queries.append(choice.choice(["extra=1", "", "=", "a", "q", "%", "a=%FF", "a=b=c", "q=%00", "é=é"]))
+        queries.append(
+            choice.choice(["extra=1", "", "=", "a", "q", "%", "a=%FF", "a=b=c", "q=%00", "é=é"])
+        )
     choice.shuffle(queries)
     draw = choice.random()
     if draw < 0.04:

@@ -26,20 +26,26 @@ def stock(module: dict[str, Any]) -> tuple[Any, Any]:
     return module["app"], None
 
 
+def install(app: Any, mode: str) -> Any:
+    """Put a router into an application."""
+    from camshaft import _core
+    from camshaft.fastapi.compiler import Compiler
+
+    original = app.router.middleware_stack
+    router = _core.FastAPIRouter(original, Compiler(app, mode, original), app)
+    app.router.middleware_stack = router
+    return router
+
+
 def inside(module: dict[str, Any]) -> tuple[Any, Any]:
     """A router inside the middleware."""
-    from camshaft.fastapi import mount
-
-    router = mount.install(module["app"], "asgi")
-    return module["app"], router
+    return module["app"], install(module["app"], "asgi")
 
 
 def whole(module: dict[str, Any]) -> tuple[Any, Any]:
     """As our server calls an application, before its middleware."""
-    from camshaft.fastapi import mount
-
-    router = mount.install(module["app"], "native")
-    return router.entrance, router
+    router = install(module["app"], "native")
+    return router.entrance(), router
 
 
 def faulty(name: str) -> Way:
@@ -71,7 +77,11 @@ class Difference:
             lines.append(f"{name}:")
             if isinstance(wanted, list):
                 at = next(
-                    (i for i, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]),
+                    (
+                        i
+                        for i, pair in enumerate(zip(wanted, got, strict=False))
+                        if pair[0] != pair[1]
+                    ),
                     min(len(wanted), len(got)),
                 )
                 lines.append(f"  the same up to {at} of {len(wanted)} and {len(got)}")
@@ -130,6 +140,7 @@ async def differs(parts: list[str], way: Way, asked: Asked) -> tuple[Any, Any] |
 
 async def shrink(found: Difference, way: Way) -> Difference:
     """The difference with everything taken out that it does not need."""
+
     async def holds(parts: list[str], asked: Asked) -> bool:
         if (parts, asked) == (found.parts, found.asked) and not first:
             return False

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A pytest plugin that puts the native router into every FastAPI application that is made.
 
-``-p camshaft_fastapi_mount`` finds it staged under that name. At the end it writes how many requests
-the routers answered natively, replayed and left to FastAPI, summed, to the file of the outcomes.
+``-p camshaft_fastapi_mount`` finds it staged under that name. At the end it writes how many
+requests the routers answered natively, replayed and left to FastAPI, summed, to the file of the
+outcomes.
 """
 
 import functools
@@ -11,23 +12,14 @@ from typing import Any
 import fastapi
 from camshaft_isolate import _write
 
-
-class _PassThrough:
-    """Stands where a router will."""
-
-    native_count = replayed_count = 0
-
-    def __init__(self, original: Any) -> None:
-        self.original = original
-        self.fallback_count = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.fallback_count += scope["type"] == "http"
-        await self.original(scope, receive, send)
+from camshaft import _core
+from camshaft.fastapi.compiler import Compiler
 
 
 def _install(app: fastapi.FastAPI) -> Any:
-    router = app.router.middleware_stack = _PassThrough(app.router.middleware_stack)
+    original = app.router.middleware_stack
+    router = _core.FastAPIRouter(original, Compiler(app, "asgi", original), app)
+    app.router.middleware_stack = router
     return router
 
 
@@ -39,9 +31,7 @@ _init = fastapi.FastAPI.__init__
 @functools.wraps(_init)
 def _mounted(self: fastapi.FastAPI, *args: Any, **options: Any) -> None:
     _init(self, *args, **options)
-    router = _install(self)
-    if router is not None:
-        routers.append(router)
+    routers.append(_install(self))
 
 
 fastapi.FastAPI.__init__ = _mounted  # type: ignore[method-assign]

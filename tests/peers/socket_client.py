@@ -2,9 +2,9 @@
 """A pytest plugin that has Starlette's TestClient ask our server, over real sockets.
 
 For Starlette's and FastAPI's own tests: what they say of applications called by the client, they
-then say of the same applications behind camshaft. ``-p camshaft_socket_client`` finds it staged under
-that name. The client itself, its loop in a thread, and the lifespan stay Starlette's; each request
-and each WebSocket gets a server of ours on that loop, listening on a port of its own.
+then say of the same applications behind camshaft. ``-p camshaft_socket_client`` finds it staged
+under that name. The client itself, its loop in a thread, and the lifespan stay Starlette's; each
+request and each WebSocket gets a server of ours on that loop, listening on a port of its own.
 
 What a socket cannot carry is put back where the tests look for it: the scope's `client`, `server`
 and `scheme`, the extension http.response.debug, and with which code a WebSocket was closed that had
@@ -138,7 +138,9 @@ class _Serving:
         """Close the connection, wait for the application's end, and return what was reported."""
         self.socket.close()
         self.portal.call(self._end)
-        return self.reports[self.first_report :]
+        reports = self.reports[self.first_report :]
+        del self.reports[self.first_report :]
+        return reports
 
     async def _end(self) -> None:
         self.server.close()
