@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import request_response
 
@@ -219,3 +220,22 @@ def test_an_application_goes_away() -> None:
     del app, called, _
     gc.collect()
     assert reference() is None
+
+
+def test_json_dumps_that_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> dict[str, int]:
+        return {"a": 1}
+
+    @app.get("/explicit", response_class=JSONResponse)
+    async def explicit() -> Any:
+        return {"a": 1}
+
+    router, called = native(app)
+    assert run(called, Call("GET", "/explicit"))[0][1]["body"] == b'{"a":1}'
+    monkeypatch.setattr("json.dumps", lambda *_, **__: "watched")
+    assert run(called, Call("GET", "/explicit"))[0][1]["body"] == b"watched"
+    assert run(called, Call("GET", "/"))[0][1]["body"] == b'{"a":1}'  # it never calls it
+    assert router.native_count == 3

@@ -466,6 +466,18 @@ static progress build(CallObject *call, PyObject **value) {
     return made;
 }
 
+/* Whether json.dumps, which JSONResponse calls, is what it was: some watch or replace it. 1 or 0;
+ * -1 with an exception. */
+static int dumps_is_own(CallObject *call) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    PyObject *dumps = PyDict_GetItemWithError(c->json_names, c->str_dumps);
+    if (dumps == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    /* What watched it from the beginning is no function. */
+    return dumps == c->dumps && PyFunction_Check(dumps);
+}
+
 /* Content is validated and serialised. */
 static progress send_content(CallObject *call, PyObject **value) {
     const cam_answer_plan *answer = &call->plan->answer;
@@ -474,7 +486,11 @@ static progress send_content(CallObject *call, PyObject **value) {
         PyBytes_CheckExact(call->content)) {
         return send_json(call);
     }
-    if (direct && answer->is_json) {
+    int own = direct && answer->is_json ? dumps_is_own(call) : 0;
+    if (own < 0) {
+        return FAILED;
+    }
+    if (own > 0) {
         PyObject *json = CamAnswer_Json(call->content, answer->serialize == NULL);
         if (json != NULL) {
             Py_SETREF(call->content, json);

@@ -41,7 +41,8 @@
     X(body, "body")                                                                                \
     X(json_attribute, "_json")                                                                     \
     X(scope, "scope")                                                                              \
-    X(background, "background")
+    X(background, "background")                                                                    \
+    X(dumps, "dumps")
 
 /* Types and other objects, as state->fastapi.NAME. Those below `loads` are NULL until
  * cam_fastapi_prepare(). */
@@ -54,8 +55,10 @@
     X(name_content_length)                                                                         \
     X(name_content_type)                                                                           \
     X(media_json)                                                                                  \
-    X(loads)     /* json.loads */                                                                  \
-    X(scan_once) /* json's scanner */                                                              \
+    X(loads)      /* json.loads */                                                                 \
+    X(dumps)      /* json.dumps */                                                                 \
+    X(json_names) /* the dict of the module json */                                                \
+    X(scan_once)  /* json's scanner */                                                             \
     X(deepcopy)                                                                                    \
     X(uuid)                                                                                        \
     X(validation_error) /* pydantic_core.ValidationError */                                        \

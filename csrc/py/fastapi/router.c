@@ -437,6 +437,8 @@ int cam_fastapi_prepare(cam_state *state) {
         const char *name;
     } wanted[] = {
         {&c->loads, "json", "loads"},
+        {&c->dumps, "json", "dumps"},
+        {&c->json_names, "json", "__dict__"},
         {&c->deepcopy, "copy", "deepcopy"},
         {&c->uuid, "uuid", "UUID"},
         {&c->validation_error, "pydantic_core", "ValidationError"},
