@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from camshaft.fastapi.mount import install
 from fuzz.fastapi import apps
 from fuzz.fastapi.asked import Asked, ask
 from fuzz.fastapi.drive import Fault, drive
@@ -24,17 +25,6 @@ Way = Callable[[dict[str, Any]], tuple[Any, Any]]
 def stock(module: dict[str, Any]) -> tuple[Any, Any]:
     """FastAPI as it is."""
     return module["app"], None
-
-
-def install(app: Any, mode: str) -> Any:
-    """Put a router into an application."""
-    from camshaft import _core
-    from camshaft.fastapi.compiler import Compiler
-
-    original = app.router.middleware_stack
-    router = _core.FastAPIRouter(original, Compiler(app, mode, original), app)
-    app.router.middleware_stack = router
-    return router
 
 
 def inside(module: dict[str, Any]) -> tuple[Any, Any]:

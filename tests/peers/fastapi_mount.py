@@ -12,16 +12,7 @@ from typing import Any
 import fastapi
 from camshaft_isolate import _write
 
-from camshaft import _core
-from camshaft.fastapi.compiler import Compiler
-
-
-def _install(app: fastapi.FastAPI) -> Any:
-    original = app.router.middleware_stack
-    router = _core.FastAPIRouter(original, Compiler(app, "asgi", original), app)
-    app.router.middleware_stack = router
-    return router
-
+from camshaft.fastapi import mount
 
 routers: list[Any] = []
 
@@ -31,7 +22,7 @@ _init = fastapi.FastAPI.__init__
 @functools.wraps(_init)
 def _mounted(self: fastapi.FastAPI, *args: Any, **options: Any) -> None:
     _init(self, *args, **options)
-    routers.append(_install(self))
+    routers.append(mount.install(self, "asgi"))
 
 
 fastapi.FastAPI.__init__ = _mounted  # type: ignore[method-assign]
