@@ -9,8 +9,9 @@ which order, in which task, context and kind of thread. A difference is printed 
 one request, with everything taken out that it does not need.
 
 Settled, and so not looked at: the pages that debug=True makes of a traceback, which has the frames
-of who called; that the scope has no exit stacks when nothing was entered into them; and how often
-somebody asks for more after http.disconnect.
+of who called; that the scope has no exit stacks when nothing was entered into them, and nothing of
+the middleware for body limits where a plan has looked at Content-Length; and how often somebody
+asks for more after http.disconnect.
 """
 
 import os

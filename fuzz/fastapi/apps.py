@@ -48,8 +48,10 @@ def show(values):
     return {name: seen(value) for name, value in sorted(values.items())}
 
 def keys(scope):
-    """Its keys; without those of exit stacks, which have been left by then (settled)."""
-    return sorted(set(scope) - {"fastapi_function_astack", "fastapi_inner_astack"})
+    """Its keys, without those that only tell FastAPI's parts of each other (settled)."""
+    return sorted(set(scope) - {
+        "fastapi_function_astack", "fastapi_inner_astack",
+        "starlette.max_body_size", "starlette._body_limit_responder"})
 
 def seen(value):
     if isinstance(value, (Request, HTTPConnection)):
