@@ -516,6 +516,19 @@ class Settings:
         15.0, "Seconds that a client may take for the TLS handshake.", check=not_positive_time
     )
 
+    # Databases: docs/deploy.md.
+    database_budget: int | None = setting(
+        None,
+        "Connections that the database has for all workers; a warning says at the start if their "
+        "pools may open more.",
+        check=not_positive("a number of connections"),
+    )
+    lifespan_stagger: float = setting(
+        0.0,
+        "Least seconds between two workers' starts, so that they do not meet at the database.",
+        check=negative_time,
+    )
+
     # The process: docs/deploy.md.
     user: str | int | None = setting(
         None,

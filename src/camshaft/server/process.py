@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """A server that has its process to itself, and what the system wants of such a process."""
 
+import logging
 import socket
 from collections.abc import Callable
 
 from camshaft.config import Config
+from camshaft.server.budget import exceeded, pools
 from camshaft.server.listeners import Listening, log_started
 from camshaft.server.server import Server
 from camshaft.systemd import Notifier
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class ProcessServer(Server):
@@ -44,6 +48,10 @@ class ProcessServer(Server):
             return
         for listening in self._opened_before:
             log_started(listening)
+        if self.config.database_budget is not None:
+            fault = exceeded(pools(), 1, self.config.database_budget)
+            if fault is not None:
+                logger.warning("%s", fault)
         self._notifier.ready()
         if self._notifier.watchdog is not None:
             self._live(self._notifier.watchdog / 2)
