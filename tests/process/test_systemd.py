@@ -129,6 +129,23 @@ def test_certificate_that_is_renewed(tmp_path: Path, manager: Manager) -> None:
         server.wait_for("The TLS certificate was read anew.")
 
 
+def test_master(tmp_path: Path, manager: Manager) -> None:
+    """It is ready when all workers serve, and again when all have been replaced."""
+    env = {"NOTIFY_SOCKET": manager.variable, "WATCHDOG_USEC": "400000"}
+    started = "Application startup complete"
+    with Serving(tmp_path, "served:app", "--workers", "2", env=env) as server:
+        assert manager.hear_but("WATCHDOG=1") == "READY=1"
+        assert server.log.count(started) == 2
+        assert [manager.hear() for _ in range(3)] == ["WATCHDOG=1"] * 3
+        server.send(signal.SIGHUP)
+        assert manager.hear_but("WATCHDOG=1").startswith("RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.hear_but("WATCHDOG=1") == "READY=1"
+        assert server.log.count(started) == 4
+        server.send(signal.SIGTERM)
+        assert manager.hear_but("WATCHDOG=1") == "STOPPING=1"
+        assert server.wait() == 0
+
+
 @contextmanager
 def activated(
     directory: Path, sockets: list[socket.socket], *arguments: str, **options: str
@@ -168,6 +185,15 @@ def test_sockets_that_were_opened_before(tmp_path: Path) -> None:
             assert os.path.exists(path)
             with socket.create_connection(("127.0.0.1", port), timeout=LIMIT):
                 pass
+
+
+def test_sockets_for_workers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        with activated(tmp_path, [web], "--workers", "2") as server:
+            port = web.getsockname()[1]
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+            assert get(connection)[0] == 200
+            assert server.stop() == 0
 
 
 def test_settings_win_over_sockets(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from camshaft.master.table import (
     TASKS,
     Table,
 )
+from camshaft.server.budget import pools
 from camshaft.server.serve import run_server
 from camshaft.server.server import Server
 from camshaft.settings import ConfigError
@@ -101,6 +102,9 @@ class WorkerServer(Server):
         self._beat()
         if self._row[STATE] != STOPPING:
             self._row[STATE] = READY
+        if self.config.database_budget is not None:
+            found = pools()
+            self._line.tell(pools=[found.count, found.connections])
         self._line.tell(state="ready")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

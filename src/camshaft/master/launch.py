@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from camshaft.master import control_path, lean
 from camshaft.master.control_path import ControlError
 from camshaft.master.master import Master
 from camshaft.master.plan import Interpreter, Logs, OpenListener, Plan
-from camshaft.master.upgrade import inherit
+from camshaft.master.upgrade import Inheritance, inherit
 from camshaft.server.listeners import (
     ListenError,
     Listening,
@@ -25,6 +26,8 @@ from camshaft.server.listeners import (
     log_started,
     open_listeners,
 )
+from camshaft.server.pidfile import Pidfile
+from camshaft.server.serve import is_bound, make_pidfile, take_identity
 from camshaft.settings import ConfigError, Settings
 
 logger = logging.getLogger("uvicorn.error")
@@ -32,12 +35,18 @@ logger = logging.getLogger("uvicorn.error")
 # Seconds that a loop may be blocked, if nothing is said.
 _BLOCKED = 30.0
 
+# How a Bind of an inherited descriptor is called.
+_DESCRIPTOR = re.compile(r"file descriptor \d+")
+
 owns_process = False
 """Whether the process is the command's, which nobody will need any more once there is a master."""
 
 
 def supervise(
-    config: Config, settings: dict[str, Any], path: list[str], environment: dict[str, str]
+    config: Config,
+    settings: dict[str, Any],
+    path: list[str],
+    environment: dict[str, str],
 ) -> NoReturn:
     """Serve with workers and exit with the master's status.
 
@@ -47,10 +56,29 @@ def supervise(
     """
     pickled = _pickled(settings)
     inheritance = inherit(environment)
+    pidfile = _pidfile(config, inheritance)
+    try:
+        _supervise(config, pickled, path, environment, inheritance, pidfile)
+    finally:
+        if pidfile is not None:
+            pidfile.remove()
+
+
+def _supervise(
+    config: Config,
+    pickled: bytes,
+    path: list[str],
+    environment: dict[str, str],
+    inheritance: Inheritance | None,
+    pidfile: Pidfile | None,
+) -> NoReturn:
     inherited = {
         name: [socket.socket(fileno=number) for number in numbers]
         for name, numbers in (inheritance.listeners if inheritance else {}).items()
     }
+    if inherited and not is_bound(config) and all(map(_DESCRIPTOR.fullmatch, inherited)):
+        # systemd's, which are passed to the first master alone.
+        config.bind = [f"fd://{name.rpartition(' ')[2]}" for name in inherited]
     names = [bind.name for bind in binds_of(config)]
     for name, sockets in inherited.items():
         if name not in names:
@@ -85,14 +113,25 @@ def supervise(
     plan.control, plan.control_path = control, moves_to
     if inheritance is not None and inheritance.replace:
         plan.replaces = inheritance.parent
-    # Whoever has written a pidfile removes it at the end, and has to be there for that.
-    if owns_process and not config.preload and config.pidfile is None:
+    plan.pidfile = pidfile
+    if owns_process and not config.preload:
         lean.start(plan)
     if config.preload:
         # What it raises is shown as it is, before there is any worker.
         with _closed_unless_done(plan.listeners):
+            take_identity(config)
             config.load_app()
     sys.exit(Master(plan).run())
+
+
+def _pidfile(config: Config, inheritance: Inheritance | None) -> Pidfile | None:
+    if inheritance is not None and inheritance.pidfile is not None:
+        path, descriptor = inheritance.pidfile
+        if config.pidfile is not None and os.path.abspath(config.pidfile) == path:
+            os.set_inheritable(descriptor, False)
+            return Pidfile(path, descriptor)
+        os.close(descriptor)
+    return make_pidfile(config)
 
 
 def _plan(
@@ -125,6 +164,8 @@ def _plan(
         control_path=None,
         replaces=None,
         settings=pickled,
+        database_budget=config.database_budget,
+        lifespan_stagger=config.lifespan_stagger,
     )
 
 

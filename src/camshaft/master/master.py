@@ -28,11 +28,14 @@ from camshaft.master.health import Health
 from camshaft.master.plan import Plan
 from camshaft.master.processors import MAX_WORKERS
 from camshaft.master.restarts import Restarts
+from camshaft.master.stagger import Stagger
 from camshaft.master.table import READY, STARTING, STOPPING, Table
 from camshaft.master.timers import Timers
 from camshaft.master.upgrade import VARIABLE, bequeath
 from camshaft.master.wakeup import Wakeup
 from camshaft.master.worker import Worker
+from camshaft.server.budget import Pools, exceeded
+from camshaft.systemd import Notifier
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -81,6 +84,7 @@ class Master:
         # reason to end, as long as somebody serves.
         self._complete = False
         self._restarts = Restarts(self.timers, self._settle)
+        self._stagger = Stagger(plan.lifespan_stagger, self.timers, self._settle)
         self._health = Health(self)
         self.reloads = 0
         self._paused = False
@@ -88,6 +92,10 @@ class Master:
         self._successor: subprocess.Popen[bytes] | None = None
         self._waiting: list[Outcome] = []
         self._waiting_for_upgrade: list[Outcome] = []
+        self._notifier = Notifier()
+        # Whether systemd was told that this is a reload; it is to be told of its end.
+        self._reloading = False
+        self._warned: set[str] = set()
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup(_SIGNALS)
 
@@ -109,6 +117,8 @@ class Master:
                     (descriptor,) = self.plan.control.descriptors
                     self._control = Control(self, self._selector, descriptor)
                     self.plan.control.descriptors = []
+                if self._notifier.watchdog is not None:
+                    self._live()
                 self._settle()
                 while self.workers or not self.ending:
                     self._turn()
@@ -150,6 +160,8 @@ class Master:
             worker.failure = said["failed"]
         elif "recycle" in said:
             self.replace(worker, said["recycle"])
+        elif "pools" in said:
+            self._check_budget(*said["pools"])
 
     def _serves(self, worker: Worker) -> None:
         worker.served_since = time.monotonic()
@@ -163,6 +175,10 @@ class Master:
     def _completed(self) -> None:
         """All serve for the first time: the master that this one comes after is not needed."""
         self._complete = True
+        if self.plan.pidfile is not None:
+            # An inherited one has been another's until now.
+            self.plan.pidfile.write()
+        self._notifier.ready()
         control, path = self.plan.control, self.plan.control_path
         if control is not None and control.path is not None and path is not None:
             try:
@@ -181,6 +197,21 @@ class Master:
             self._failed_to_start(worker, 0)
         else:
             self.timers.after(0, self._settle)
+
+    def _check_budget(self, count: int, connections: float) -> None:
+        """Warn, once, of the pools that a worker has made, if all workers' are too many."""
+        if self.plan.database_budget is None:
+            return
+        fault = exceeded(Pools(count, connections), self.size, self.plan.database_budget)
+        if fault is not None and fault not in self._warned:
+            self._warned.add(fault)
+            logger.warning("%s", fault)
+
+    def _live(self) -> None:
+        """Tell systemd's watchdog that the master turns; it watches the workers' loops itself."""
+        assert self._notifier.watchdog is not None
+        self._notifier.alive()
+        self.timers.after(self._notifier.watchdog / 2, self._live)
 
     # ---- signals ----
 
@@ -232,6 +263,8 @@ class Master:
         if not self.ending:
             self.ending = True
             self._status = status
+            if self._successor is None:
+                self._notifier.stopping()
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
             self._close_listeners()
@@ -244,6 +277,8 @@ class Master:
         """Have every worker replaced by a new one, one at a time, the new one serving first."""
         self.reloads += 1
         self._paused = False
+        self._reloading = True
+        self._notifier.reloading()
         for worker in list(self.workers):
             if worker.state == STARTING:
                 # It serves nobody, and would be old when it does.
@@ -320,6 +355,10 @@ class Master:
             return
         starting, ready = self._starting(), self._ready()
         stale = [worker for worker in ready if worker.stale]
+        if self._reloading and not starting and not stale and len(ready) >= self.size:
+            # Done, or given up.
+            self._reloading = False
+            self._notifier.ready()
         missing = self.size - len(starting) - len(ready)
         if missing > 0:
             if not self._complete and not ready:
@@ -344,7 +383,7 @@ class Master:
 
     def _start(self) -> bool:
         """Start a worker, unless it has to wait for its time; False if none was."""
-        if not self._restarts.may_start():
+        if not self._restarts.may_start() or not self._stagger.may_start():
             return False
         number = self.table.take()
         worker = Worker(number, self.table.row(number))
@@ -359,6 +398,7 @@ class Master:
             else:
                 self._restarts.failed()
             return False
+        self._stagger.started()
         self.workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, functools.partial(self._hear, worker))
         return True
@@ -374,6 +414,9 @@ class Master:
         self._selector.close()
         if self._control is not None:
             self._control.close_in_child()
+        if self.plan.pidfile is not None:
+            # The lock is the master's, and ends with it.
+            os.close(self.plan.pidfile.descriptor)
         for worker in self.workers:
             worker.close()
         child.run(task, self.plan.settings)
@@ -506,6 +549,8 @@ class Master:
         if self._successor is None:
             for listener in self.plan.listeners:
                 listener.remove_file()
+        if self.plan.pidfile is not None:
+            self.plan.pidfile.remove()
         self._selector.close()
 
     def _upgraded(self, error: str | None) -> None:

@@ -6,6 +6,8 @@ import pickle
 from dataclasses import dataclass
 from typing import Any, cast
 
+from camshaft.server.pidfile import Pidfile
+
 
 @dataclass
 class OpenListener:
@@ -101,12 +103,16 @@ class Plan:
     control_path: str | None
     replaces: int | None
     settings: bytes
+    pidfile: Pidfile | None = None
+    database_budget: int | None = None
+    lifespan_stagger: float = 0.0
 
     @property
     def descriptors(self) -> list[int]:
         """All that are the plan's, to go along with it."""
         listeners = [*self.listeners, *([self.control] if self.control else [])]
-        return [number for each in listeners for number in each.descriptors]
+        pidfile = [self.pidfile.descriptor] if self.pidfile else []
+        return [number for each in listeners for number in each.descriptors] + pidfile
 
     def write(self) -> int:
         """Return the descriptor of a file without a name that holds the plan."""

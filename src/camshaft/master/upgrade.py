@@ -19,13 +19,15 @@ VARIABLE = "CAMSHAFT_INHERITED"
 class Inheritance:
     """What a master gets from the one before it: `replace` means that it is to end that one.
 
-    `files` are the Unix sockets' files by the listener's name: path, device and inode.
+    `files` are the Unix sockets' files by the listener's name: path, device and inode. `pidfile`
+    is its path and its locked descriptor.
     """
 
     parent: int
     replace: bool
     listeners: dict[str, list[int]]
     files: dict[str, tuple[str, int, int]]
+    pidfile: tuple[str, int] | None
 
 
 def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:
@@ -36,10 +38,12 @@ def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:
         if each.path is not None and each.inode is not None
     }
     listeners = {each.name: each.descriptors for each in plan.listeners}
-    value = json.dumps(
-        {"parent": os.getpid(), "replace": replace, "listeners": listeners, "files": files}
-    )
-    return value, [number for each in plan.listeners for number in each.descriptors]
+    told = {"parent": os.getpid(), "replace": replace, "listeners": listeners, "files": files}
+    kept = [number for each in plan.listeners for number in each.descriptors]
+    if plan.pidfile is not None:
+        told["pidfile"] = plan.pidfile.path, plan.pidfile.descriptor
+        kept.append(plan.pidfile.descriptor)
+    return json.dumps(told), kept
 
 
 def inherit(environment: dict[str, str]) -> Inheritance | None:
@@ -56,7 +60,8 @@ def inherit(environment: dict[str, str]) -> Inheritance | None:
         files = {
             name: (path, device, inode) for name, (path, device, inode) in told["files"].items()
         }
-        found = Inheritance(told["parent"], told["replace"], told["listeners"], files)
+        pidfile = tuple(told["pidfile"]) if "pidfile" in told else None
+        found = Inheritance(told["parent"], told["replace"], told["listeners"], files, pidfile)
     except (ValueError, KeyError, TypeError):
         return None
     # Another process's children have the variable as well, and not the descriptors.

@@ -12,7 +12,9 @@ import fcntl
 import os
 import stat
 
-from camshaft.settings import ConfigError
+
+class PidfileError(Exception):
+    """The file cannot be had; the message says why, without a full stop."""
 
 
 class Pidfile:
@@ -24,33 +26,42 @@ class Pidfile:
 
     @classmethod
     def create(cls, path: str) -> "Pidfile":
-        """Write this process's number. Raises ConfigError if that cannot be, or another lives."""
+        """Write this process's number. Raises PidfileError if that cannot be, or another lives."""
         path = os.path.abspath(path)
         while True:
             descriptor = _open(path)
             try:
-                _lock(path, descriptor)
+                _lock(descriptor)
                 if _is_at(path, descriptor):
-                    number = b"%d\n" % os.getpid()
-                    # In this order, so that it is never empty for who reads it.
-                    os.pwrite(descriptor, number, 0)
-                    os.ftruncate(descriptor, len(number))
-                    return cls(path, descriptor)
+                    made = cls(path, descriptor)
+                    made.write()
+                    return made
             except OSError as error:
                 os.close(descriptor)
-                raise _refused(path, error.strerror or str(error)) from None
+                raise PidfileError(error.strerror or str(error)) from None
             except BaseException:
                 os.close(descriptor)
                 raise
             # Its owner has removed it just now.
             os.close(descriptor)
 
+    def write(self) -> None:
+        """Write this process's number, also in place of the one that has handed the file over."""
+        number = b"%d\n" % os.getpid()
+        # In this order, so that it is never empty for who reads it.
+        os.pwrite(self.descriptor, number, 0)
+        os.ftruncate(self.descriptor, len(number))
+
     def remove(self) -> None:
-        """Remove the file, if it still is this one; empty it where that is not allowed any more."""
+        """Remove the file, if it still is this one and this process's.
+
+        Empty it where that is not allowed any more.
+        """
         if self.descriptor < 0:
             return
         try:
-            if _is_at(self.path, self.descriptor):
+            number = os.pread(self.descriptor, 32, 0)
+            if number == b"%d\n" % os.getpid() and _is_at(self.path, self.descriptor):
                 os.unlink(self.path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -59,18 +70,14 @@ class Pidfile:
         self.descriptor = -1
 
 
-def _refused(path: str, reason: str) -> ConfigError:
-    return ConfigError("pidfile", path, reason)
-
-
 def _open(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags, 0o644)
     except OSError as error:
         if os.path.islink(path):
-            raise _refused(path, "it is a link, which is not followed") from None
-        raise _refused(path, error.strerror or str(error)) from None
+            raise PidfileError("it is a link, which is not followed") from None
+        raise PidfileError(error.strerror or str(error)) from None
     found = os.fstat(descriptor)
     wrong = None
     if not stat.S_ISREG(found.st_mode):
@@ -83,20 +90,20 @@ def _open(path: str) -> int:
         wrong = "others may write to it"
     if wrong is not None:
         os.close(descriptor)
-        raise _refused(path, wrong)
+        raise PidfileError(wrong)
     # Whatever the umask is.
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o644)
     return descriptor
 
 
-def _lock(path: str, descriptor: int) -> None:
+def _lock(descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         number = os.pread(descriptor, 32, 0).strip()
         who = f"process {number.decode()}" if number.isdigit() else "another process"
-        raise _refused(path, f"{who} holds it; it is running") from None
+        raise PidfileError(f"{who} holds it; it is running") from None
 
 
 def _is_at(path: str, descriptor: int) -> bool:

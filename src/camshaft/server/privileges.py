@@ -26,6 +26,7 @@ class Identity:
 
     def take(self) -> None:
         """Become it, for good. Raises ConfigError if that is not allowed."""
+        self.check()
         if self.is_taken() or self._is_own():
             return
         try:
@@ -34,12 +35,15 @@ class Identity:
             os.setresgid(self.gid, self.gid, self.gid)
             os.setresuid(self.uid, self.uid, self.uid)
         except OSError as error:
-            if os.geteuid() != 0:
-                raise ConfigError("user", None, "only root can become another user") from None
             raise ConfigError("user", None, error.strerror or str(error)) from None
         if not self.is_taken():
             # Not to go on with what was to be given up.
             raise ConfigError("user", None, "the system has not given up the privileges")
+
+    def check(self) -> None:
+        """Raise ConfigError if this process cannot become it."""
+        if os.geteuid() != 0 and not self._is_own():
+            raise ConfigError("user", None, "only root can become another user")
 
     def _is_own(self) -> bool:
         """Whether it is the one that the process has without privileges, with whatever groups."""

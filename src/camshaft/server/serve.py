@@ -11,12 +11,12 @@ from typing import Any
 
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.server.listeners import ListenError, listen, open_listeners
-from camshaft.server.pidfile import Pidfile
+from camshaft.server.pidfile import Pidfile, PidfileError
 from camshaft.server.privileges import identity
 from camshaft.server.process import ProcessServer
 from camshaft.server.server import Server
 from camshaft.server.tls import TlsError, ssl_context
-from camshaft.settings import Settings, mode_of, option_name
+from camshaft.settings import ConfigError, Settings, mode_of, option_name
 from camshaft.systemd import passed_descriptors
 
 logger = logging.getLogger("uvicorn.error")
@@ -46,15 +46,18 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
             "You must pass the application as an import string to enable 'reload' or 'workers'."
         )
         sys.exit(STARTUP_FAILURE)
+    who = identity(config)
+    if who is not None:
+        who.check()
     use_passed_sockets(config)
-    pidfile = Pidfile.create(os.fspath(config.pidfile)) if config.pidfile is not None else None
+    if config.uses_master and not config.should_reload:
+        from camshaft.master.launch import supervise
+
+        supervise(config, {"app": app, "app_dir": app_dir, **settings}, path, environment)
+    pidfile = make_pidfile(config)
     try:
         if config.should_reload:
             serve_reloading(config)
-        elif config.uses_master:
-            from camshaft.master.launch import supervise
-
-            supervise(config, {"app": app, "app_dir": app_dir, **settings}, path, environment)
         else:
             serve_alone(config, pidfile)
     finally:
@@ -62,19 +65,38 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
             pidfile.remove()
 
 
+def make_pidfile(config: Config) -> Pidfile | None:
+    """Return the file that --pidfile asks for, with this process's number in it."""
+    if config.pidfile is None:
+        return None
+    path = os.fspath(config.pidfile)
+    try:
+        return Pidfile.create(path)
+    except PidfileError as error:
+        raise ConfigError("pidfile", path, str(error)) from None
+
+
 def use_passed_sockets(config: Config) -> None:
     """Listen on the sockets that systemd has opened, unless the settings say something else."""
     passed = passed_descriptors()
     if not passed:
         return
+    said = is_bound(config)
+    if said is not None:
+        logger.warning(
+            "The sockets of $LISTEN_FDS are not used: %s says what is.", option_name(said)
+        )
+        return
+    config.bind = [f"fd://{descriptor}" for descriptor in passed]
+
+
+def is_bound(config: Config) -> str | None:
+    """Return the setting that says what is listened on; None if all have their defaults."""
     for name in ("bind", "fd", "uds", "host", "port"):
         # An option that may be given several times is an empty tuple when it is not.
         if (getattr(config, name) or None) != (Settings.table[name].default or None):
-            logger.warning(
-                "The sockets of $LISTEN_FDS are not used: %s says what is.", option_name(name)
-            )
-            return
-    config.bind = [f"fd://{descriptor}" for descriptor in passed]
+            return name
+    return None
 
 
 def serve_alone(config: Config, pidfile: Pidfile | None = None) -> None:
