@@ -173,6 +173,7 @@
     /* transport/stream.c, transport/listener.c */                                                 \
     X(stream_type)                                                                                 \
     X(listener_type)                                                                               \
+    X(share_type)                                                                                  \
     X(asyncio_logger)                                                                              \
     X(buffered_protocol)                                                                           \
     X(transport_socket)                                                                            \
@@ -243,6 +244,7 @@ int cam_handle_exec(PyObject *module, cam_state *state);
 int cam_loop_exec(PyObject *module, cam_state *state);
 int cam_stream_exec(PyObject *module, cam_state *state);
 int cam_listener_exec(PyObject *module, cam_state *state);
+int cam_share_exec(PyObject *module, cam_state *state);
 int cam_reader_exec(cam_state *state);
 int cam_connect_exec(PyObject *module, cam_state *state);
 int cam_readiness_exec(PyObject *module, cam_state *state);

@@ -401,9 +401,16 @@ class Listener:
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         server: asyncio.Server | None = None,
         backlog: int = 100,
+        share: Share | None = None,
     ) -> Self: ...
     def _retry(self, ticket: int, /) -> None: ...
     def stop(self) -> None: ...
+
+# csrc/py/transport/share.c
+
+@final
+class Share:
+    def __new__(cls, table: Buffer, row: int, count: Callable[[], int]) -> Self: ...
 
 # csrc/py/transport/entrance.c, csrc/py/transport/arrival.c
 

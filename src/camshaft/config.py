@@ -137,7 +137,14 @@ class Config(Settings):
     def uses_master(self) -> bool:
         """Whether a master is to start the workers (see camshaft.master)."""
         assert isinstance(self.workers, int)
-        return self.workers > 1
+        return self.workers > 1 or any(
+            given is not None
+            for given in (
+                self.limit_worker_lifetime,
+                self.limit_worker_memory,
+                self.control_socket,
+            )
+        )
 
     @property
     def is_ssl(self) -> bool:

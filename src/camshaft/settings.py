@@ -575,6 +575,17 @@ class Settings:
         "Import the application once, before the workers are forked: they start faster and share "
         "memory, but a reload then brings no new code.",
     )
+    limit_worker_lifetime: float | None = setting(
+        None,
+        "Seconds after which a worker is replaced by a new one.",
+        check=lambda value: None if value is None else not_positive_time(value),
+    )
+    limit_worker_memory: int | None = setting(
+        None,
+        "MiB of memory (its resident set) beyond which a worker is replaced by a new one.",
+        check=not_positive("a size"),
+    )
+    worker_affinity: bool = setting(False, "Keep each worker on a processor of its own.")
     control_socket: str | None = setting(
         None,
         "Path of the socket that `camshaft ctl` uses, or none for no such socket. "

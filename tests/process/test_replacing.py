@@ -150,3 +150,40 @@ def test_limit_of_requests(tmp_path: Path) -> None:
                 master.text()
         master.wait_for("is to be replaced: it has answered 5 requests.")
         assert master.stop() == 0
+
+
+def test_lifetime(tmp_path: Path) -> None:
+    """One worker has a master, too, if there is something for it to do."""
+    with Mastering(
+        tmp_path, "working:app", "--limit-worker-lifetime", "1", workers=1, ready="complete."
+    ) as master:
+        master.wait_for("is to be replaced: it has lived for 1 s.")
+        master.wait_until(lambda: len(master.started) >= 3, "a third worker")
+        assert master.stop() == 0
+
+
+def test_memory(tmp_path: Path) -> None:
+    source = copied(tmp_path)
+    source.write_text(f"{source.read_text()}\nHELD = b'x' * (100 << 20)\n")
+    with Mastering(
+        tmp_path,
+        "working:app",
+        "--limit-worker-memory",
+        "100",
+        workers=1,
+        cwd=tmp_path,
+        ready="complete.",
+    ) as master:
+        master.wait_for("MiB of memory.")
+        master.wait_until(lambda: len(master.started) >= 2, "another worker")
+        assert master.stop() == 0
+
+
+def test_worker_that_is_imported_ends_with_its_master(tmp_path: Path) -> None:
+    (tmp_path / "sleeping.py").write_text(
+        "import sys, time\nprint('sleeping', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
+    )
+    with Mastering(tmp_path, "sleeping:app", cwd=tmp_path, ready="sleeping") as master:
+        (worker,) = master.workers
+        master.process.kill()
+        wait_until_gone(worker)

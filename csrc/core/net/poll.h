@@ -19,6 +19,10 @@ enum {
     /* Said with either: report once per change from not ready to ready, and once more whenever it
      * is set anew, instead of in every wait. Never reported back. */
     CAM_POLL_EDGE = 4,
+    /* Said with CAM_POLL_IN of a listening socket: where several pollers watch it, wake one of them
+     * for a connection that comes, not all. A hint: there may be no such thing. Never reported
+     * back, and not to be changed but by cam_poll_unset. */
+    CAM_POLL_EXCLUSIVE = 8,
 };
 
 /* The token that the poller's own wake-up reports as; never given to cam_poll_set. */

@@ -53,6 +53,12 @@ int cam_poll_set(cam_poll *poll, int fd, uint32_t interest, uint64_t token, int 
     if (interest & CAM_POLL_EDGE) {
         event.events |= EPOLLET;
     }
+    if (interest & CAM_POLL_EXCLUSIVE) {
+        /* Refused by EPOLL_CTL_MOD (epoll_ctl(2)): what there is goes first. */
+        event.events |= EPOLLEXCLUSIVE;
+        cam_poll_unset(poll, fd);
+        known = 0;
+    }
     if (epoll_ctl(poll->fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0) {
         return 0;
     }

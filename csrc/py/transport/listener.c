@@ -7,6 +7,7 @@
  * that the listener was made in; the protocol factory runs in it.
  */
 #include "compat.h"
+#include "transport/share.h"
 #include "transport/stream_object.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ typedef struct ListenerObject {
     PyObject *factory; /* strong */
     PyObject *server;  /* strong or NULL */
     PyObject *context; /* strong */
+    PyObject *share;   /* strong or NULL: a ShareObject, where other processes accept as well */
     PyObject *weakrefs;
     CamIo io;
     CamRest rest;
@@ -45,7 +47,8 @@ typedef struct ListenerObject {
 
 static void listener_release(ListenerObject *listener) {
     LoopObject *loop = listener->loop;
-    PyObject *held[] = {listener->socket, listener->factory, listener->server, listener->context};
+    PyObject *held[] = {listener->socket, listener->factory, listener->server, listener->context,
+                        listener->share};
     if (loop != NULL) {
         CamLoop_EndRest(&listener->rest);
         CamLoop_UnwatchIo(loop, &listener->io);
@@ -55,6 +58,7 @@ static void listener_release(ListenerObject *listener) {
     listener->factory = NULL;
     listener->server = NULL;
     listener->context = NULL;
+    listener->share = NULL;
     for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
         Py_XDECREF(held[i]);
     }
@@ -131,13 +135,51 @@ static int report_want(ListenerObject *listener) {
     return status;
 }
 
+static int watch(ListenerObject *listener) {
+    return CamLoop_WatchIo(listener->loop, &listener->io,
+                           CAM_POLL_IN | (listener->share ? CAM_POLL_EXCLUSIVE : 0));
+}
+
 /* Listens again. 0, or -1 with an exception. */
 static int end_rest(ListenerObject *listener) {
     CamLoop_EndRest(&listener->rest);
     if (listener->loop == NULL || listener->io.interest != 0) {
         return 0;
     }
-    return CamLoop_WatchIo(listener->loop, &listener->io, CAM_POLL_IN);
+    if (listener->share != NULL) {
+        CamShare_Returns((ShareObject *)listener->share);
+    }
+    return watch(listener);
+}
+
+/* Listens again in so many seconds, having stopped. 0, or -1 with an exception. */
+static int listen_later(ListenerObject *listener, LoopObject *loop, double seconds) {
+    listener->ticket++;
+    PyObject *retry = PyObject_GetAttrString((PyObject *)listener, "_retry");
+    PyObject *timer = retry ? PyObject_CallMethod((PyObject *)loop, "call_later", "dOk", seconds,
+                                                  retry, listener->ticket)
+                            : NULL;
+    Py_XDECREF(retry);
+    if (timer == NULL) { /* rather busy than deaf */
+        PyObject *exception = PyErr_GetRaisedException();
+        if (end_rest(listener) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
+    Py_DECREF(timer);
+    return 0;
+}
+
+/* Leaves what comes to the other processes, for a moment. 0, or -1 with an exception. */
+static int step_back(ListenerObject *listener) {
+    LoopObject *loop = (LoopObject *)Py_NewRef(listener->loop);
+    CamShare_Rests((ShareObject *)listener->share);
+    CamLoop_UnwatchIo(loop, &listener->io);
+    int status = listen_later(listener, loop, CAM_SHARE_REST);
+    Py_DECREF(loop);
+    return status;
 }
 
 /* Out of descriptors or memory: the kernel would report the socket as ready without end, so it is
@@ -151,23 +193,19 @@ static int rest(ListenerObject *listener) {
         if (listener->delay > LONGEST_REST) {
             listener->delay = LONGEST_REST;
         }
-        listener->ticket++;
         CamLoop_Rest(loop, &listener->rest);
-        PyObject *retry = PyObject_GetAttrString((PyObject *)listener, "_retry");
-        PyObject *timer = retry ? PyObject_CallMethod((PyObject *)loop, "call_later", "dOk",
-                                                      listener->delay, retry, listener->ticket)
-                                : NULL;
-        Py_XDECREF(retry);
-        if (timer == NULL) { /* rather busy than deaf */
-            PyObject *exception = PyErr_GetRaisedException();
-            if (end_rest(listener) < 0) {
-                PyErr_Clear();
-            }
-            PyErr_SetRaisedException(exception);
-            status = -1;
-        }
-        Py_XDECREF(timer);
+        status = listen_later(listener, loop, listener->delay);
     }
+    Py_DECREF(loop);
+    return status;
+}
+
+/* The kernel wakes the processes that wait in their order: this one is the last of them from now
+ * on. 0, or -1 with an exception. */
+static int stand_last(ListenerObject *listener) {
+    LoopObject *loop = (LoopObject *)Py_NewRef(listener->loop);
+    CamLoop_UnwatchIo(loop, &listener->io);
+    int status = watch(listener);
     Py_DECREF(loop);
     return status;
 }
@@ -178,6 +216,13 @@ static int listener_wake(LoopObject *Py_UNUSED(loop), PyObject *owner) {
 
 static int listener_readable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     ListenerObject *listener = (ListenerObject *)owner;
+    uint64_t count = 0;
+    uint64_t least = UINT64_MAX;
+    uint64_t most = UINT64_MAX;
+    if (listener->share != NULL &&
+        CamShare_Look((ShareObject *)listener->share, &count, &least, &most) < 0) {
+        return -1;
+    }
     for (int left = listener->limit; left > 0 && listener->io.interest != 0; left--) {
         CamAddress far_end;
         int fd = CamAddress_Accept(&far_end, listener->io.fd);
@@ -186,13 +231,17 @@ static int listener_readable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
             if (admit(listener, fd, &far_end) < 0) {
                 return -1;
             }
+            /* Whoever is woken takes one: nobody else was. */
+            if (++count >= most && listener->io.interest != 0) {
+                return step_back(listener);
+            }
             continue;
         }
         switch (-fd) {
         case EAGAIN:
         case EINTR:
         case ECONNABORTED:
-            return 0;
+            return count > least ? stand_last(listener) : 0;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
@@ -220,14 +269,19 @@ static int listener_readable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
 /* ---- the object ---- */
 
 static PyObject *listener_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"loop", "sock", "protocol_factory", "server", "backlog", NULL};
+    static char *names[] = {"loop", "sock", "protocol_factory", "server", "backlog", "share", NULL};
     cam_state *state = CamState_OfType(type);
     PyObject *loop, *socket, *factory, *server = Py_None;
+    PyObject *share = Py_None;
     int backlog = 100;
     if (state == NULL ||
-        !PyArg_ParseTupleAndKeywords(args, keywords, "OOO|Oi:Listener", names, &loop, &socket,
-                                     &factory, &server, &backlog)) {
+        !PyArg_ParseTupleAndKeywords(args, keywords, "OOO|OiO:Listener", names, &loop, &socket,
+                                     &factory, &server, &backlog, &share)) {
         return NULL;
+    }
+    if (share != Py_None && !Py_IS_TYPE(share, (PyTypeObject *)state->share_type)) {
+        return PyErr_Format(PyExc_TypeError, "share must be a Share or None, not %.100s",
+                            Py_TYPE(share)->tp_name);
     }
     if (!CamLoop_Check(state, loop)) {
         return PyErr_Format(PyExc_TypeError, "loop must be a camshaft.EventLoop, not %.100s",
@@ -249,6 +303,7 @@ static PyObject *listener_new(PyTypeObject *type, PyObject *args, PyObject *keyw
     listener->socket = Py_NewRef(socket);
     listener->factory = Py_NewRef(factory);
     listener->server = server != Py_None ? Py_NewRef(server) : NULL;
+    listener->share = share != Py_None ? Py_NewRef(share) : NULL;
     listener->limit = backlog < 1 ? 1 : backlog < ACCEPTED_PER_EVENT ? backlog : ACCEPTED_PER_EVENT;
     listener->io.fd = fd;
     listener->io.owner = (PyObject *)listener;
@@ -257,8 +312,7 @@ static PyObject *listener_new(PyTypeObject *type, PyObject *args, PyObject *keyw
     listener->rest.owner = (PyObject *)listener;
     listener->rest.wake = listener_wake;
     listener->context = PyContext_CopyCurrent();
-    if (listener->context == NULL ||
-        CamLoop_WatchIo(listener->loop, &listener->io, CAM_POLL_IN) < 0) {
+    if (listener->context == NULL || watch(listener) < 0) {
         Py_DECREF(listener);
         return NULL;
     }
@@ -273,6 +327,7 @@ static int listener_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(listener->factory);
     Py_VISIT(listener->server);
     Py_VISIT(listener->context);
+    Py_VISIT(listener->share);
     return 0;
 }
 
@@ -333,10 +388,12 @@ static PyMemberDef listener_members[] = {
 };
 
 PyDoc_STRVAR(listener_doc,
-             "Listener(loop, sock, protocol_factory, server=None, backlog=100)\n--\n\n"
+             "Listener(loop, sock, protocol_factory, server=None, backlog=100, share=None)\n"
+             "--\n\n"
              "Accepts the connections of a listening, non-blocking socket from now on.\n\n"
              "Each gets protocol_factory() and a Stream, attached to server. sock stays the\n"
-             "caller's, who calls stop() before closing it.");
+             "caller's, who calls stop() before closing it. share is a Share where other\n"
+             "processes accept from it as well.");
 
 static PyType_Slot listener_slots[] = {
     {Py_tp_doc, (void *)listener_doc},

@@ -147,6 +147,8 @@ class EventLoop(
             )
             self._watcher: Any = getattr(_unix_events, watcher)()
         self._listeners: dict[int, _core.Listener] = {}
+        # By descriptor: what of them other processes accept from as well (camshaft.master).
+        self._shares: dict[int, _core.Share] = {}
 
     # Running and closing
 
@@ -361,7 +363,7 @@ class EventLoop(
             )
             return
         self._listeners[sock.fileno()] = _core.Listener(
-            self, sock, protocol_factory, server, backlog
+            self, sock, protocol_factory, server, backlog, self._shares.get(sock.fileno())
         )
 
     def _stop_serving(self, sock: socket.socket) -> None:

@@ -12,15 +12,17 @@ import subprocess
 import sys
 from typing import Any, NoReturn
 
+from camshaft.binds import Bind
 from camshaft.config import STARTUP_FAILURE, Config
 from camshaft.master import control_path, lean
 from camshaft.master.control_path import ControlError
 from camshaft.master.master import Master
 from camshaft.master.plan import Interpreter, Logs, OpenListener, Plan
-from camshaft.master.upgrade import Inheritance, inherit
+from camshaft.master.upgrade import METRICS, Inheritance, inherit
 from camshaft.server.listeners import (
     ListenError,
     Listening,
+    bind_host,
     binds_of,
     inode,
     log_started,
@@ -28,7 +30,7 @@ from camshaft.server.listeners import (
 )
 from camshaft.server.pidfile import Pidfile
 from camshaft.server.serve import is_bound, make_pidfile, take_identity
-from camshaft.settings import ConfigError, Settings
+from camshaft.settings import ConfigError, Settings, metrics_place
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -81,13 +83,14 @@ def _supervise(
         config.bind = [f"fd://{name.rpartition(' ')[2]}" for name in inherited]
     names = [bind.name for bind in binds_of(config)]
     for name, sockets in inherited.items():
-        if name not in names:
+        if name not in names and (name != METRICS or config.metrics is None):
             for sock in sockets:
                 sock.close()
     control, moves_to = None, None
     try:
         control, moves_to = _control(config, beside=inheritance is not None)
         opened = asyncio.run(open_listeners(config, inherited))
+        metrics = _metrics(config, inherited)
     except (ListenError, ControlError) as error:
         logger.error("%s", error)
         if control is not None:
@@ -110,6 +113,7 @@ def _supervise(
             listener.path, *numbers = inheritance.files[listener.name]
             listener.inode = (numbers[0], numbers[1])
     plan = _plan(config, pickled, interpreter, listeners)
+    plan.metrics = metrics
     plan.control, plan.control_path = control, moves_to
     if inheritance is not None and inheritance.replace:
         plan.replaces = inheritance.parent
@@ -160,6 +164,7 @@ def _plan(
             config.use_colors,
         ),
         listeners=listeners,
+        metrics=None,
         control=None,
         control_path=None,
         replaces=None,
@@ -193,6 +198,20 @@ def _pickled(settings: dict[str, Any]) -> bytes:
 def _detached(name: str, listening: Listening) -> OpenListener:
     descriptors = [sock.detach() for sock in listening.sockets]
     return OpenListener(name, descriptors, listening.path, listening.inode)
+
+
+def _metrics(config: Config, inherited: dict[str, list[socket.socket]]) -> OpenListener | None:
+    """Bind the metrics' own address, if they have one, and log it. Raises ListenError."""
+    place = metrics_place(config.metrics) if config.metrics is not None else ""
+    if isinstance(place, str):
+        return None
+    host, port = place
+    sockets = inherited.get(METRICS)
+    if sockets is None:
+        sockets = asyncio.run(bind_host(Bind(host=host, port=port), "--metrics"))
+    host, port = sockets[0].getsockname()[:2]
+    logger.info("Metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+    return OpenListener(METRICS, [sock.detach() for sock in sockets])
 
 
 def _control(config: Config, *, beside: bool) -> tuple[OpenListener | None, str | None]:

@@ -386,7 +386,7 @@ class Master:
         if not self._restarts.may_start() or not self._stagger.may_start():
             return False
         number = self.table.take()
-        worker = Worker(number, self.table.row(number))
+        worker = Worker(number, self._free_seat(), self.table.row(number))
         try:
             worker.start(self.plan, self.table, self._fork if self.plan.preload else None)
         except OSError as error:
@@ -402,6 +402,13 @@ class Master:
         self.workers.append(worker)
         self._selector.register(worker, selectors.EVENT_READ, functools.partial(self._hear, worker))
         return True
+
+    def _free_seat(self) -> int:
+        """Return the first place that no worker has, or that of one to be replaced."""
+        taken = {worker.seat for worker in self.workers if worker.state != STOPPING}
+        stale = sorted(worker.seat for worker in self.workers if worker.stale)
+        free = [seat for seat in range(self.size) if seat not in taken]
+        return (free or stale or [len(taken)])[0]
 
     def _fork(self, task: dict[str, Any]) -> None:
         """Go on as a worker, in a forked child."""
@@ -529,6 +536,8 @@ class Master:
     def _close_listeners(self) -> None:
         for listener in self.plan.listeners:
             listener.close()
+        if self.plan.metrics is not None:
+            self.plan.metrics.close()
 
     def _close(self) -> None:
         """Leave nothing behind, whatever has happened."""

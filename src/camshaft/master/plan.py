@@ -84,10 +84,10 @@ class Interpreter:
 class Plan:
     """What to serve, with how many workers, and for how long each of them is waited for.
 
-    `control` is the control socket, whose file comes to `control_path`, if that is not None, when
-    all workers serve; `replaces` is a master that is to end then. `settings` is a pickle of the
-    arguments of camshaft.serve(), for the workers. Times are in seconds; `startup` 0, `blocked` 0
-    and `graceful` None are "for ever".
+    `metrics` is what an address of the metrics' own is bound to. `control` is the control socket,
+    whose file comes to `control_path`, if that is not None, when all workers serve; `replaces` is a
+    master that is to end then. `settings` is a pickle of the arguments of camshaft.serve(), for the
+    workers. Times are in seconds; `startup` 0, `blocked` 0 and `graceful` None are "for ever".
     """
 
     app: str
@@ -99,6 +99,7 @@ class Plan:
     interpreter: Interpreter
     logs: Logs
     listeners: list[OpenListener]
+    metrics: OpenListener | None
     control: OpenListener | None
     control_path: str | None
     replaces: int | None
@@ -110,9 +111,9 @@ class Plan:
     @property
     def descriptors(self) -> list[int]:
         """All that are the plan's, to go along with it."""
-        listeners = [*self.listeners, *([self.control] if self.control else [])]
+        listeners = [*self.listeners, self.metrics, self.control]
         pidfile = [self.pidfile.descriptor] if self.pidfile else []
-        return [number for each in listeners for number in each.descriptors] + pidfile
+        return [number for each in listeners if each for number in each.descriptors] + pidfile
 
     def write(self) -> int:
         """Return the descriptor of a file without a name that holds the plan."""

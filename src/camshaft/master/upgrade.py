@@ -14,6 +14,9 @@ from camshaft.master.plan import Plan
 
 VARIABLE = "CAMSHAFT_INHERITED"
 
+METRICS = "metrics"
+"""The name of the listener of the metrics; what else is listened on is called otherwise."""
+
 
 @dataclass
 class Inheritance:
@@ -37,9 +40,10 @@ def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:
         for each in plan.listeners
         if each.path is not None and each.inode is not None
     }
-    listeners = {each.name: each.descriptors for each in plan.listeners}
+    inherited = [*plan.listeners, *([plan.metrics] if plan.metrics else [])]
+    listeners = {each.name: each.descriptors for each in inherited}
     told = {"parent": os.getpid(), "replace": replace, "listeners": listeners, "files": files}
-    kept = [number for each in plan.listeners for number in each.descriptors]
+    kept = [number for each in inherited for number in each.descriptors]
     if plan.pidfile is not None:
         told["pidfile"] = plan.pidfile.path, plan.pidfile.descriptor
         kept.append(plan.pidfile.descriptor)

@@ -21,13 +21,15 @@ from camshaft.master.timers import Timer
 
 
 class Worker:
-    """One process; `number` is that of its row. `stale` tells why it is to be replaced, if it is.
+    """One process; `number` is that of its row, `seat` its place among
+    those that serve, which its successor takes. `stale` tells why it is to be replaced, if it is.
 
     `failure` is what the worker itself has said of why it could not start.
     """
 
-    def __init__(self, number: int, row: memoryview) -> None:
+    def __init__(self, number: int, seat: int, row: memoryview) -> None:
         self.number = number
+        self.seat = seat
         self.row = row
         self.pid = 0
         self.born = time.monotonic()
@@ -63,12 +65,15 @@ class Worker:
         settings = -1
         with theirs:
             listeners = [number for each in plan.listeners for number in each.descriptors]
+            metrics = plan.metrics.descriptors if plan.metrics else []
             task = {
                 "number": self.number,
+                "seat": self.seat,
                 "line": theirs.fileno(),
                 "table": table.descriptor,
                 "stacks": self._stacks,
                 "listeners": listeners,
+                "metrics": metrics,
                 "blocked": plan.blocked,
             }
             before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
@@ -78,7 +83,8 @@ class Worker:
                 else:
                     settings = memory_file("camshaft-settings", plan.settings)
                     task |= {"settings": settings, "argv": plan.interpreter.argv}
-                    kept = [theirs.fileno(), table.descriptor, self._stacks, settings, *listeners]
+                    kept = [theirs.fileno(), table.descriptor, self._stacks, settings]
+                    kept += [*listeners, *metrics]
                     self._process = subprocess.Popen(
                         plan.interpreter.calls(
                             "camshaft.master.child",

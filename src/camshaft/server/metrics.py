@@ -7,9 +7,11 @@ application itself has in prometheus_client's default registry come after it.
 """
 
 import asyncio
+import functools
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,88 +23,121 @@ from camshaft.settings import ConfigError, metrics_place
 logger = logging.getLogger("uvicorn.error")
 
 
-class _Collector:
-    """The metrics of one server, as prometheus_client collects them."""
+Counted = dict[str, Any]
+"""What HttpServer.metrics() says, with the connections and requests that there are."""
 
-    def __init__(self, server: HttpServer, core: Any, fastapi: FastAPIRouter | None) -> None:
+Others = Callable[[], dict[int, Counted]]
+"""Tells what the other workers have counted, by the numbers of their processes."""
+
+
+def counted_by(server: HttpServer, fastapi: FastAPIRouter | None = None) -> Counted | None:
+    """Return what a server has counted; None of one that does not count.
+
+    `fastapi` is the router that counts the requests of a FastAPI application.
+    """
+    own = server.metrics()
+    if own is None:
+        return None
+    counted: Counted = {
+        **own,
+        "open": server.connections,
+        "running": server.tasks,
+        "fastapi": {},
+    }
+    if fastapi is not None:
+        counted["fastapi"] = {
+            "native": fastapi.native_count - fastapi.replayed_count,
+            "replayed": fastapi.replayed_count,
+            "fallback": fastapi.fallback_count,
+        }
+    return counted
+
+
+def no_others() -> dict[int, Counted]:
+    """There are no other workers."""
+    return {}
+
+
+class _Collector:
+    """The metrics of one server, and those of other workers, as prometheus_client collects them."""
+
+    def __init__(
+        self, server: HttpServer, fastapi: FastAPIRouter | None, others: Others, core: Any
+    ) -> None:
         self._server = server
         self._fastapi = fastapi
+        self._others = others
         self._core = core
-        self._labels = ["worker"]
-        self._worker = [str(os.getpid())]
-
-    def _gauge(self, name: str, text: str, value: float) -> Any:
-        family = self._core.GaugeMetricFamily(name, text, labels=self._labels)
-        family.add_metric(self._worker, value)
-        return family
 
     def collect(self) -> Iterator[Any]:
-        counted = self._server.metrics()
-        if counted is None:
+        own = counted_by(self._server, self._fastapi)
+        if own is None:
             return
+        workers = [(str(pid), counted) for pid, counted in self._others().items()]
+        workers.append((str(os.getpid()), own))
         core = self._core
         responses = core.CounterMetricFamily(
-            "camshaft_responses", "Complete responses, by status.", labels=[*self._labels, "status"]
+            "camshaft_responses", "Complete responses, by status.", labels=["worker", "status"]
         )
-        for status, count in sorted(counted["answers"].items()):
-            responses.add_metric([*self._worker, str(status)], count)
-        yield responses
         durations = core.HistogramMetricFamily(
             "camshaft_request_duration_seconds",
             "Seconds from a request's head to the end of its response.",
-            labels=self._labels,
+            labels=["worker"],
         )
-        durations.add_metric(
-            self._worker,
-            [
-                ("+Inf" if bound == float("inf") else str(bound), n)
-                for bound, n in counted["buckets"]
-            ],
-            counted["seconds"],
-        )
-        yield durations
         connections = core.CounterMetricFamily(
-            "camshaft_connections", "Connections ever made.", labels=self._labels
+            "camshaft_connections", "Connections ever made.", labels=["worker"]
         )
-        connections.add_metric(self._worker, counted["connections"])
+        for worker, counted in workers:
+            for status, count in sorted(counted["answers"].items()):
+                responses.add_metric([worker, str(status)], count)
+            durations.add_metric(
+                [worker],
+                [
+                    ("+Inf" if bound == float("inf") else str(bound), n)
+                    for bound, n in counted["buckets"]
+                ],
+                counted["seconds"],
+            )
+            connections.add_metric([worker], counted["connections"])
+        yield responses
+        yield durations
         yield connections
-        yield self._gauge(
-            "camshaft_open_connections", "Connections now open.", self._server.connections
-        )
-        yield self._gauge("camshaft_open_websockets", "WebSockets now open.", counted["websockets"])
-        yield self._gauge(
-            "camshaft_running_requests", "Requests whose task has not ended.", self._server.tasks
-        )
-        yield self._gauge(
-            "camshaft_loop_lag_seconds",
-            "By how much the event loop was late with the last of the server's timers.",
-            counted["late"],
-        )
-        yield self._gauge(
-            "camshaft_loop_lag_seconds_max",
-            "The most that it was late since the metrics were read before.",
-            counted["late_most"],
-        )
+        for name, text, key in _GAUGES:
+            family = core.GaugeMetricFamily(name, text, labels=["worker"])
+            for worker, counted in workers:
+                family.add_metric([worker], counted[key])
+            yield family
         if self._fastapi is not None:
-            yield self._fastapi_requests(self._fastapi)
+            family = core.CounterMetricFamily(
+                "camshaft_fastapi_requests",
+                "Requests to a FastAPI application, by who answered them.",
+                labels=["worker", "way"],
+            )
+            for worker, counted in workers:
+                for way, count in counted["fastapi"].items():
+                    family.add_metric([worker, way], count)
+            yield family
 
-    def _fastapi_requests(self, router: FastAPIRouter) -> Any:
-        family = self._core.CounterMetricFamily(
-            "camshaft_fastapi_requests",
-            "Requests to a FastAPI application, by who answered them.",
-            labels=[*self._labels, "way"],
-        )
-        for way, count in (
-            ("native", router.native_count - router.replayed_count),
-            ("replayed", router.replayed_count),
-            ("fallback", router.fallback_count),
-        ):
-            family.add_metric([*self._worker, way], count)
-        return family
+
+_GAUGES = (
+    ("camshaft_open_connections", "Connections now open.", "open"),
+    ("camshaft_open_websockets", "WebSockets now open.", "websockets"),
+    ("camshaft_running_requests", "Requests whose task has not ended.", "running"),
+    (
+        "camshaft_loop_lag_seconds",
+        "By how much the event loop was late with the last of the server's timers.",
+        "late",
+    ),
+    (
+        "camshaft_loop_lag_seconds_max",
+        "The most that it was late since the metrics were read before.",
+        "late_most",
+    ),
+)
 
 
 def metrics_application(
-    server: HttpServer, fastapi: FastAPIRouter | None = None
+    server: HttpServer, fastapi: FastAPIRouter | None = None, others: Others = no_others
 ) -> Callable[..., Any]:
     """Return the ASGI application that shows the metrics of a server made with that option.
 
@@ -118,7 +153,7 @@ def metrics_application(
             "metrics", None, "it needs prometheus_client: pip install prometheus_client"
         ) from None
     registry = library.CollectorRegistry()
-    registry.register(_Collector(server, core, fastapi))
+    registry.register(_Collector(server, fastapi, others, core))
 
     async def show(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -155,12 +190,18 @@ class _Both:
 class Metrics:
     """The metrics of a server: at a path of its own, or on an address of their own.
 
+    `others` tells of the workers beside it, `sockets` are bound to the address by somebody else.
     Raises ConfigError if prometheus_client is not installed.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(
+        self, place: str, others: Others = no_others, sockets: list[socket.socket] | None = None
+    ) -> None:
         self._place = metrics_place(place)
+        self._others = others
+        self._sockets = sockets
         self._application: Callable[..., Any] | None = None
+        self._counted: Callable[[], Counted | None] = lambda: None
         self._listening: list[asyncio.Server] = []
 
     @property
@@ -173,8 +214,13 @@ class Metrics:
         await self._application(scope, receive, send)
 
     def watch(self, server: HttpServer, fastapi: FastAPIRouter | None = None) -> None:
-        """Show the metrics of this server, which was made to count, and of its application."""
-        self._application = metrics_application(server, fastapi)
+        """Show the metrics of this server, which was made to count."""
+        self._application = metrics_application(server, fastapi, self._others)
+        self._counted = functools.partial(counted_by, server, fastapi)
+
+    def counted(self) -> Counted | None:
+        """Return what the server has counted, for other workers to show; None if nothing is."""
+        return self._counted()
 
     async def listen(self) -> None:
         """Listen, if they have an address of their own. Raises ListenError."""
@@ -183,7 +229,10 @@ class Metrics:
         loop = asyncio.get_running_loop()
         http = HttpServer(self._show, loop=loop)
         host, port = self._place
-        for sock in await bind_host(Bind(host=host, port=port), "--metrics"):
+        sockets = self._sockets
+        if sockets is None:
+            sockets = await bind_host(Bind(host=host, port=port), "--metrics")
+        for sock in sockets:
             sock.setblocking(False)
             self._listening.append(await loop.create_server(http, sock=sock))
 

@@ -191,6 +191,10 @@ class Server:
         """Return what is called for other signals than those that end the server."""
         return {signal.SIGHUP: self.renew_certificate} if self.config.is_ssl else {}
 
+    def make_metrics(self, place: str) -> Metrics:
+        """Return what shows the metrics."""
+        return Metrics(place)
+
     def handle_exit(self, sig: signal.Signals, frame: object = None) -> None:
         """Handle a signal: the first ends the server, and another one at once.
 
@@ -282,7 +286,7 @@ class Server:
             config.fastapi_mounted.log_routes()
         certificates = Certificates(config, config.ssl) if config.ssl is not None else None
         tls_info = certificates.info if certificates else None
-        self._metrics = Metrics(config.metrics) if config.metrics is not None else None
+        self._metrics = self.make_metrics(config.metrics) if config.metrics is not None else None
         self.http = http_server(
             config,
             self._loop,
