@@ -197,7 +197,7 @@ def _pickled(settings: dict[str, Any]) -> bytes:
 
 def _detached(name: str, listening: Listening) -> OpenListener:
     descriptors = [sock.detach() for sock in listening.sockets]
-    return OpenListener(name, descriptors, listening.path, listening.inode)
+    return OpenListener(name, descriptors, listening.path, listening.inode, listening.ours)
 
 
 def _metrics(config: Config, inherited: dict[str, list[socket.socket]]) -> OpenListener | None:

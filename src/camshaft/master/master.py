@@ -267,6 +267,8 @@ class Master:
                 self._notifier.stopping()
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
+            for listener in self.plan.listeners:
+                listener.turn_away()
             self._close_listeners()
             self._settled("the master is ending")
         self._forced = self._forced or quick
@@ -318,6 +320,8 @@ class Master:
         except OSError as error:
             logger.error("Cannot start another parent process: %s.", error.strerror)
             return f"it cannot be started: {error.strerror}"
+        for listener in self.plan.listeners:
+            listener.alone = False
         return None
 
     def when_settled(self, call: Outcome) -> None:

@@ -14,13 +14,28 @@ class OpenListener:
     """The descriptors of one thing that is listened on, the master's own.
 
     `name` is what the next master knows it by. `path` is the file of a Unix socket, to be removed
-    at the end if it still is `inode`.
+    at the end if it still is `inode`. `alone` tells that nobody but this master and its workers has
+    it open.
     """
 
     name: str
     descriptors: list[int]
     path: str | None = None
     inode: tuple[int, int] | None = None
+    alone: bool = False
+
+    def turn_away(self) -> None:
+        """Let no new connection begin, so that the workers can accept all that have; see backlog."""
+        if not self.alone:
+            return
+        # Here, because a master that does not end needs neither.
+        import socket
+
+        from camshaft.server import backlog
+
+        for descriptor in self.descriptors:
+            with socket.socket(fileno=os.dup(descriptor)) as sock:
+                backlog.turn_away(sock)
 
     def close(self) -> None:
         """Close the descriptors; the workers have their own."""
