@@ -45,15 +45,16 @@ static int module_exec(PyObject *module) {
 #undef X
     if (cam_protocol_exec(module, state) < 0 || cam_handle_exec(module, state) < 0 ||
         cam_loop_exec(module, state) < 0 || cam_stream_exec(module, state) < 0 ||
-        cam_listener_exec(module, state) < 0 || cam_share_exec(module, state) < 0 || cam_reader_exec(state) < 0 ||
-        cam_connect_exec(module, state) < 0 || cam_readiness_exec(module, state) < 0 ||
-        cam_sock_exec(module, state) < 0 || cam_lookup_exec(state) < 0 ||
-        cam_executor_exec(module, state) < 0 || cam_datagram_exec(module, state) < 0 ||
-        cam_tls_exec(module, state) < 0 || cam_entrance_exec(module, state) < 0 ||
-        cam_arrival_exec(module, state) < 0 || cam_read_pipe_exec(module, state) < 0 ||
-        cam_write_pipe_exec(module, state) < 0 || cam_process_pipe_exec(module, state) < 0 ||
-        cam_task_exec(module, state) < 0 || cam_asgi_exec(module, state) < 0 ||
-        cam_http_exec(module, state) < 0 || cam_fastapi_exec(module, state) < 0) {
+        cam_listener_exec(module, state) < 0 || cam_share_exec(module, state) < 0 ||
+        cam_reader_exec(state) < 0 || cam_connect_exec(module, state) < 0 ||
+        cam_readiness_exec(module, state) < 0 || cam_sock_exec(module, state) < 0 ||
+        cam_lookup_exec(state) < 0 || cam_executor_exec(module, state) < 0 ||
+        cam_datagram_exec(module, state) < 0 || cam_tls_exec(module, state) < 0 ||
+        cam_entrance_exec(module, state) < 0 || cam_arrival_exec(module, state) < 0 ||
+        cam_read_pipe_exec(module, state) < 0 || cam_write_pipe_exec(module, state) < 0 ||
+        cam_process_pipe_exec(module, state) < 0 || cam_task_exec(module, state) < 0 ||
+        cam_asgi_exec(module, state) < 0 || cam_http_exec(module, state) < 0 ||
+        cam_fastapi_exec(module, state) < 0) {
         return -1;
     }
     return 0;

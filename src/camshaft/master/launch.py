@@ -115,8 +115,9 @@ def _supervise(
     plan = _plan(config, pickled, interpreter, listeners)
     plan.metrics = metrics
     plan.control, plan.control_path = control, moves_to
-    if inheritance is not None and inheritance.replace:
-        plan.replaces = inheritance.parent
+    if inheritance is not None:
+        plan.inherited_from = inheritance.parent
+        plan.replaces = inheritance.parent if inheritance.replace else None
     plan.pidfile = pidfile
     if owns_process and not config.preload:
         lean.start(plan)
@@ -168,6 +169,7 @@ def _plan(
         control=None,
         control_path=None,
         replaces=None,
+        inherited_from=None,
         settings=pickled,
         database_budget=config.database_budget,
         lifespan_stagger=config.lifespan_stagger,

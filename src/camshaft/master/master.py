@@ -267,8 +267,11 @@ class Master:
                 self._notifier.stopping()
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
-            for listener in self.plan.listeners:
-                listener.turn_away()
+            # But the master before this one goes on with its listeners if it is still there.
+            predecessor = self.plan.inherited_from
+            if predecessor is None or os.getppid() != predecessor:
+                for listener in self.plan.listeners:
+                    listener.turn_away()
             self._close_listeners()
             self._settled("the master is ending")
         self._forced = self._forced or quick

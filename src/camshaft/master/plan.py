@@ -25,7 +25,7 @@ class OpenListener:
     alone: bool = False
 
     def turn_away(self) -> None:
-        """Let no new connection begin, so that the workers can accept all that have; see backlog."""
+        """Let no new connection begin: the workers can accept all that have. See backlog."""
         if not self.alone:
             return
         # Here, because a master that does not end needs neither.
@@ -118,6 +118,8 @@ class Plan:
     control: OpenListener | None
     control_path: str | None
     replaces: int | None
+    #: The master that the listeners are from, and still may be used by.
+    inherited_from: int | None
     settings: bytes
     pidfile: Pidfile | None = None
     database_budget: int | None = None
