@@ -3,6 +3,7 @@
 
 #include "coroutine.h"
 #include "fastapi/answer.h"
+#include "fastapi/pool.h"
 #include "fastapi/router.h"
 
 #include "compat.h"
@@ -284,24 +285,9 @@ static int inject(CallObject *call, const cam_node *node) {
     return injected ? 0 : -1;
 }
 
-/* Calls run_in_threadpool(node->call, **arguments). */
+/* run_in_threadpool(node->call, **arguments), in our threads. */
 static PyObject *call_in_thread(CallObject *call, const cam_node *node) {
-    Py_ssize_t count = PyTuple_GET_SIZE(node->names);
-    PyObject *small[16], **stack = small;
-    if (count + 1 > (Py_ssize_t)(sizeof small / sizeof small[0])) {
-        stack = PyMem_Malloc((size_t)(count + 1) * sizeof *stack);
-        if (stack == NULL) {
-            return PyErr_NoMemory();
-        }
-    }
-    stack[0] = node->call;
-    memcpy(stack + 1, &call->values[node->first], (size_t)count * sizeof *stack);
-    PyObject *awaitable =
-        PyObject_Vectorcall(call->state->fastapi.run_in_threadpool, stack, 1, node->names);
-    if (stack != small) {
-        PyMem_Free(stack);
-    }
-    return awaitable;
+    return CamPool_Run(call->state, node->call, &call->values[node->first], 0, node->names);
 }
 
 /* Enters a dependency with yield on the exit stack that its scope says. */

@@ -65,7 +65,6 @@
     X(response)         /* starlette.responses.Response */                                         \
     X(json_response)    /* JSONResponse */                                                         \
     X(jsonable_encoder)                                                                            \
-    X(run_in_threadpool)                                                                           \
     X(solve_generator)                                                                             \
     /* functions of camshaft.fastapi.calls */                                                      \
     X(through_handler)                                                                             \

@@ -445,7 +445,6 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->response, "starlette.responses", "Response"},
         {&c->json_response, "starlette.responses", "JSONResponse"},
         {&c->jsonable_encoder, "fastapi.encoders", "jsonable_encoder"},
-        {&c->run_in_threadpool, "starlette.concurrency", "run_in_threadpool"},
         {&c->scan_once, calls, "scan_once"},
         {&c->solve_generator, calls, "enter"},
         {&c->through_handler, calls, "through_handler"},

@@ -20,11 +20,11 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.security import SecurityScopes
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette._exception_handler import wrap_app_handling_exceptions
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from camshaft import _core
 from camshaft.fastapi.plan import Answer, Injected, Plan, Source
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def invalid_response(exception: Any, plan: Plan, scope: Scope, content: Any) -> 
 
 def validate_in_thread(field: Any, content: Any) -> Awaitable[Any]:
     """The validation of what a `def` endpoint returned, where FastAPI does it."""
-    return run_in_threadpool(field.validate, content, {}, loc=("response",))
+    return _core.run_in_thread(field.validate, content, {}, loc=("response",))
 
 
 def inject(kind: int, scopes: tuple[str, ...]) -> Any:
