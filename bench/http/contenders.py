@@ -30,6 +30,16 @@ def camshaft(target: Target, port: int) -> list[str | Path]:
     return uvicorn_like("camshaft", target, port)
 
 
+def camshaft_inside(target: Target, port: int) -> list[str | Path]:
+    """FastAPI's plans inside its middleware."""
+    return uvicorn_like("camshaft", target, port, "--fastapi", "asgi")
+
+
+def camshaft_stock(target: Target, port: int) -> list[str | Path]:
+    """FastAPI as it is, on our server."""
+    return uvicorn_like("camshaft", target, port, "--fastapi", "off")
+
+
 def uvicorn(target: Target, port: int) -> list[str | Path]:
     options = ["--loop", "uvloop", "--http", "httptools", "--ws", "none"]
     return uvicorn_like("uvicorn", target, port, *options)
@@ -82,6 +92,8 @@ def floor(target: Target, port: int) -> list[str | Path] | None:
 
 SERVERS: dict[str, Command] = {
     "camshaft": camshaft,
+    "camshaft-asgi": camshaft_inside,
+    "camshaft-off": camshaft_stock,
     "uvicorn": uvicorn,
     "granian": granian,
     "hypercorn": hypercorn,

@@ -90,8 +90,10 @@ class Server:
             context.verify_mode = ssl.CERT_NONE
             connection = http.client.HTTPSConnection(HOST, self.port, timeout=10, context=context)
         try:
-            body = b"x" * self.target.body
-            connection.request("POST" if body else "GET", self.target.path, body or None)
+            json = self.target.json.encode()
+            body = json or b"x" * self.target.body
+            headers = {"Content-Type": "application/json"} if json else {}
+            connection.request("POST" if body else "GET", self.target.path, body or None, headers)
             response = connection.getresponse()
             return Reply(response.status, response.getheader("content-type"), response.read())
         except (OSError, http.client.HTTPException) as error:

@@ -519,8 +519,9 @@ def test_callbacks_keep_their_order_among_others(loop):
 
 def test_callbacks_run_in_their_contexts(loop):
     variable = contextvars.ContextVar("variable")
-    variable.set("outside")
+    outside = variable.set("outside")
     context = contextvars.copy_context()
+    variable.reset(outside)  # lest the test's own context keeps the variable
     context.run(variable.set, "given")
     seen = []
 

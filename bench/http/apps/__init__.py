@@ -16,19 +16,40 @@ class Target(NamedTuple):
     script: tuple[str, ...] = ()
     """A script of bench/http/scripts and its arguments."""
     body: int = 0
-    """Bytes that are posted; 0 is a GET."""
+    """Bytes that are posted; 0 is a GET, unless there is `json`."""
     connections: int = 50
     tls: bool = False
     access_log: bool = False
     options: tuple[str, ...] = ()
     """More options, for servers with uvicorn's."""
+    json: str = ""
+    """What is posted, of the script "json"."""
 
+
+ITEM = '{"item_id": 42, "name": "a game", "price": 2.5, "tags": ["a", "b"]}'
 
 TARGETS = {
     "asgi": Target("raw ASGI hello", "asgi_hello:app", "/"),
     "starlette": Target("Starlette hello", "starlette_hello:app", "/"),
     "fastapi": Target("FastAPI hello", "fastapi_app:app", "/"),
     "items": Target("FastAPI `/items/{item_id}`", "fastapi_app:app", "/items/42?q=chess"),
+    "depends": Target(
+        "FastAPI, a tree of dependencies", "fastapi_routes:app", "/depends/42?limit=7"
+    ),
+    "json": Target(
+        "FastAPI, POST of a model", "fastapi_routes:app", "/items", ("json", ITEM), json=ITEM
+    ),
+    "thread": Target("FastAPI, `def` endpoint", "fastapi_routes:app", "/thread/42"),
+    "thread-1": Target("the same, 1 connection", "fastapi_routes:app", "/thread/42", connections=1),
+    "included": Target("FastAPI, an included router", "fastapi_routes:app", "/v1/games/42"),
+    "many": Target(
+        "FastAPI, the last of 792 routes in 36 routers",
+        "fastapi_routes:many",
+        "/part35/route21/42",
+    ),
+    "cors": Target(
+        "FastAPI behind CORS, with Origin", "fastapi_routes:cors", "/?limit=7", ("origin",)
+    ),
     "pipeline": Target("16 requests at once", "asgi_hello:app", "/", ("pipeline", "16")),
     "browser": Target("headers of a browser", "asgi_hello:app", "/", ("browser",)),
     "echo-1k": Target("POST 1 KB, echoed", "asgi_bodies:app", "/echo", ("post", "1024"), 1024),
