@@ -72,7 +72,7 @@ def send_until_stuck(ws: WebSocket, data: bytes, most: int) -> int:
 def test_unread_messages_are_bounded(start: Serve, size: int) -> None:
     """Reading stops, and what the client sends stays with the kernel; nothing is lost."""
     app = Slow()
-    served = start(app)
+    served = start(app, ws_ping_interval=None)
     with open_websocket(served) as ws:
         message = frame(BINARY, os.urandom(size))
         several = message * (1 + 10_000 // size)
@@ -240,7 +240,8 @@ def test_no_pings(start: Serve, interval: float | None) -> None:
 def test_pong_behind_a_long_message(start: Serve) -> None:
     """A client that is in the middle of a frame cannot answer, and is seen to be alive."""
     app = Recorder()
-    served = start(app, ws_ping_interval=0.02, ws_ping_timeout=0.1)
+    # The frame takes more than three times as long as an answer may.
+    served = start(app, ws_ping_interval=0.02, ws_ping_timeout=0.5)
     with open_websocket(served) as ws:
         data = frame(BINARY, b"x" * 400)
         pings = []
