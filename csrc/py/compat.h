@@ -26,6 +26,10 @@ static inline PyObject *PyErr_GetRaisedException(void) {
 
 /* Steals the reference. */
 static inline void PyErr_SetRaisedException(PyObject *exception) {
+    if (exception == NULL) {
+        PyErr_Clear();
+        return;
+    }
     PyObject *type = (PyObject *)Py_TYPE(exception);
     PyErr_Restore(Py_NewRef(type), exception, PyException_GetTraceback(exception));
 }

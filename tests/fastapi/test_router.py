@@ -2,8 +2,11 @@
 """Requests answered by plans, beside the same ones answered by FastAPI."""
 
 import asyncio
+import contextlib
 import gc
+import sys
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -189,6 +192,69 @@ def test_sending_fails() -> None:
     assert "RuntimeError" in expected and handled == []
 
 
+@contextlib.contextmanager
+def catch_unraisable() -> Iterator[list[BaseException]]:
+    caught: list[BaseException] = []
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: caught.append(unraisable.exc_value)
+    try:
+        yield caught
+    finally:
+        sys.unraisablehook = before
+
+
+def test_compiling_fails() -> None:
+    """Then all is FastAPI's, and it is said once."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> str:
+        return "x"
+
+    def fails() -> Any:
+        raise LookupError("no table")
+
+    router = FastAPIRouter(app.router.middleware_stack, fails)
+    app.router.middleware_stack = router
+    with catch_unraisable() as unraisable:
+        for _ in range(2):
+            assert run(app, Call("GET", "/"))[0][0]["status"] == 200
+    assert [repr(error) for error in unraisable] == ["LookupError('no table')"]
+
+
+def test_an_event_that_changes_while_it_is_looked_at() -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def root(body: dict[str, int]) -> dict[str, int]:
+        return body
+
+    _, called = native(app)
+
+    class More:
+        def __bool__(self) -> bool:
+            event.pop("body", None)
+            return False
+
+    event: dict[str, Any] = {"type": "http.request", "body": bytes(100) + b"x", "more_body": More()}
+
+    async def main() -> int:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return event
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        await called(
+            Call("POST", "/", (("Content-Type", "application/json"),)).scope(), receive, send
+        )
+        return int(sent[0]["status"])
+
+    assert asyncio.run(main()) == 422
+
+
 def test_wrong_arguments() -> None:
     async def original(scope: Any, receive: Any, send: Any) -> None: ...
 
@@ -201,8 +267,9 @@ def test_wrong_arguments() -> None:
         router({})
     with pytest.raises(ValueError, match="without the application"):
         router.entrance()
-    with pytest.raises(AttributeError):
-        router.prepare()  # None is no table
+    with catch_unraisable() as unraisable:
+        assert router.prepare() is False  # None is no table
+    assert isinstance(unraisable[0], AttributeError)
     with pytest.raises(TypeError):
         router.handle(1, 2, 3)
     asyncio.run(run_lifespan(router))

@@ -323,7 +323,7 @@ def test_shutdown_ends_websockets_of_ours(start, http, path):
         if path == b"/ws":
             assert read_until(connection, b"\x03\xf4") == b"\x88\x02\x03\xf4"  # 1012
         else:
-            assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 500 ")
+            assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 503 ")
     running.stop()
 
 

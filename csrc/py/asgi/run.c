@@ -309,6 +309,10 @@ static PyObject *run_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs
 
 static PyObject *run_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     RunObject *self = (RunObject *)op;
+    if (self->running) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return NULL;
+    }
     if (self->stage == CAM_RUN_ENDED) {
         Py_RETURN_NONE;
     }
@@ -364,6 +368,7 @@ int CamRun_Traverse(PyObject *op, visitproc visit, void *arg) {
 
 int CamRun_Clear(PyObject *op) {
     RunObject *self = (RunObject *)op;
+    self->stage = CAM_RUN_ENDED; /* it cannot go on with nothing */
     while (self->waits != NULL) {
         CamWait_Forget(self->waits);
     }

@@ -431,6 +431,9 @@ int CamCycle_SendWhole(CycleObject *self, int status, PyObject *headers, PyObjec
     if (self->connection == NULL) {
         return 0;
     }
+    if (self->details != NULL) {
+        CamAccessDetails_Answer(self, headers);
+    }
     self->answer = CAM_ANSWER_HELD;
     cam_part part = {.bytes = body,
                      .data = PyBytes_AS_STRING(body),

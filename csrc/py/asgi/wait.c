@@ -70,13 +70,17 @@ void CamWait_Wake(WaitObject *self) {
 }
 
 /* Suspends on a new future, which *result becomes. */
-static PySendResult suspend(WaitObject *self, PyObject **result) {
-    cam_state *state = self->run->state;
-    PyObject *future =
-        PyObject_CallMethodNoArgs(self->run->server->loop, state->asgi.str_create_future);
+static PySendResult suspend(WaitObject *self, RunObject *run, PyObject **result) {
+    cam_state *state = run->state;
+    PyObject *future = PyObject_CallMethodNoArgs(run->server->loop, state->asgi.str_create_future);
     if (future == NULL || PyObject_SetAttr(future, state->asgi.str_future_blocking, Py_True) < 0) {
         Py_XDECREF(future);
         end_wait(self);
+        return PYGEN_ERROR;
+    }
+    if (self->run == NULL) { /* closed by what ran */
+        Py_DECREF(future);
+        PyErr_SetString(PyExc_RuntimeError, "receive() or send() was closed while awaited");
         return PYGEN_ERROR;
     }
     Py_XSETREF(self->future, Py_NewRef(future));
@@ -101,7 +105,7 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
     RunObject *run = (RunObject *)Py_NewRef(self->run);
     if (self->kind == CAM_WAIT_SEND) {
         if (CamRun_MustWaitToSend(run)) {
-            outcome = suspend(self, result);
+            outcome = suspend(self, run, result);
         } else {
             if (run->kind->waited == NULL || run->kind->waited(run) == 0) {
                 *result = Py_NewRef(Py_None);
@@ -112,7 +116,7 @@ static PySendResult wait_step(PyObject *op, PyObject *Py_UNUSED(value), PyObject
     } else {
         int ready = run->kind->receive(run, result);
         if (ready == 0) {
-            outcome = suspend(self, result);
+            outcome = suspend(self, run, result);
         } else {
             outcome = ready > 0 ? PYGEN_RETURN : PYGEN_ERROR;
             end_wait(self);

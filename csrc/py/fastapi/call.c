@@ -145,7 +145,7 @@ static PyObject *load_json(CallObject *call, PyObject *bytes) {
         Py_XDECREF(both);
         Py_XDECREF(zero);
         Py_XDECREF(string);
-        if (value != NULL) {
+        if (value != NULL || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
             return value;
         }
         PyErr_Clear();
@@ -208,9 +208,11 @@ static progress take_event(CallObject *call, PyObject *event) {
         PyErr_Clear();
         return REPLAY; /* the peer has gone, above all */
     }
-    PyObject *piece = PyDict_GetItemWithError(event, asgi->str_body);
-    PyObject *more = PyDict_GetItemWithError(event, asgi->str_more_body);
+    /* First, as it may be anything's truth, which may change the event. */
+    PyObject *more = Py_XNewRef(PyDict_GetItemWithError(event, asgi->str_more_body));
     int goes_on = more ? PyObject_IsTrue(more) : 0;
+    Py_XDECREF(more);
+    PyObject *piece = goes_on < 0 ? NULL : PyDict_GetItemWithError(event, asgi->str_body);
     if (goes_on < 0 || PyErr_Occurred() || (piece != NULL && !PyBytes_CheckExact(piece))) {
         PyErr_Clear();
         return REPLAY;
@@ -256,6 +258,12 @@ static int inject(CallObject *call, const cam_node *node) {
         PyObject *pair = PySequence_GetItem(injected, i);
         PyObject *kind = pair ? PySequence_GetItem(pair, 0) : NULL;
         long number = kind ? PyLong_AsLong(kind) : -1;
+        if (number == -1 && PyErr_Occurred()) {
+            Py_XDECREF(kind);
+            Py_XDECREF(pair);
+            Py_DECREF(injected);
+            return -1;
+        }
         PyObject **kept = number == 2   ? &call->background
                           : number == 3 ? &call->injected_response
                                         : NULL;
@@ -518,7 +526,10 @@ static progress take_response(CallObject *call, PyObject **value) {
 
 /* Whether a content is data and nothing else: to look into an object may run its code, as that of
  * an ORM's attributes that are loaded when they are asked for. */
-static bool is_data(PyObject *content, int depth) {
+static bool is_data(PyObject *content, int depth, int *left) {
+    if (--*left < 0) {
+        return false; /* it may hold itself, over and over */
+    }
     if (PyUnicode_CheckExact(content) || PyLong_CheckExact(content) || content == Py_None ||
         PyFloat_CheckExact(content) || PyBool_Check(content) || PyBytes_CheckExact(content)) {
         return true;
@@ -530,7 +541,7 @@ static bool is_data(PyObject *content, int depth) {
         PyObject *key, *value;
         Py_ssize_t position = 0;
         while (PyDict_Next(content, &position, &key, &value)) {
-            if (!is_data(key, depth + 1) || !is_data(value, depth + 1)) {
+            if (!is_data(key, depth + 1, left) || !is_data(value, depth + 1, left)) {
                 return false;
             }
         }
@@ -538,7 +549,7 @@ static bool is_data(PyObject *content, int depth) {
     }
     if (PyList_CheckExact(content)) {
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(content); i++) {
-            if (!is_data(PyList_GET_ITEM(content, i), depth + 1)) {
+            if (!is_data(PyList_GET_ITEM(content, i), depth + 1, left)) {
                 return false;
             }
         }
@@ -564,8 +575,9 @@ static progress answer(CallObject *call, PyObject **value) {
     if (plan->answer.validate == NULL) {
         return send_content(call, value);
     }
+    int values = 10000;
     if (plan->nodes[plan->node_count - 1].kind == CAM_CALL_THREAD &&
-        !(plan->answer.pure && is_data(content, 0))) {
+        !(plan->answer.pure && is_data(content, 0, &values))) {
         PyObject *field = PyObject_GetAttrString(plan->answer.source, "field");
         PyObject *args[] = {field, content};
         PyObject *awaitable =
@@ -707,8 +719,12 @@ static progress proceed(CallObject *call, PyObject **value) {
         for (Py_ssize_t i = 0; call->plan->pure && made == GO_ON && i < call->plan->node_count;
              i++) {
             if (CamFields_Fill(call, &call->plan->nodes[i], false) != CAM_FILLED) {
-                PyErr_Clear(); /* nothing has happened yet: FastAPI finds it, too */
-                made = REPLAY;
+                /* Nothing has happened yet: FastAPI finds it, too. */
+                made =
+                    PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception) ? FAILED : REPLAY;
+                if (made == REPLAY) {
+                    PyErr_Clear();
+                }
             }
         }
         break;

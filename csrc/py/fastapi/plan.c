@@ -211,6 +211,10 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
         if (read_field(self, PyTuple_GET_ITEM(body, i), &node->body[i]) < 0) {
             return -1;
         }
+        if (node->body[i].validate == NULL) {
+            PyErr_SetString(PyExc_ValueError, "a field of the body has no validator");
+            return -1;
+        }
         plan->pure = plan->pure && node->body[i].pure;
     }
     node->names = keep(self, name_arguments(plan, node, children, parameters, body, injected));
@@ -230,6 +234,9 @@ static int read_options(TableObject *self, cam_answer_plan *answer, PyObject *so
     const cam_fastapi_constants *c = &self->state->fastapi;
     PyObject *options = member(self, source, "options");
     if (options == NULL || !PyDict_Check(options)) {
+        if (options != NULL) {
+            PyErr_SetString(PyExc_TypeError, "the options of an answer must be a dict");
+        }
         return -1;
     }
     Py_ssize_t extra = answer->dump_json ? 0 : 1;
@@ -461,7 +468,11 @@ static int read_watched(TableObject *self, PyObject *source) {
     }
     for (Py_ssize_t i = 0; i < self->list_count; i++) {
         PyObject *items = keep(self, PySequence_Tuple(self->watched_lists[2 * i + 1]));
-        if (items == NULL || !PyList_Check(self->watched_lists[2 * i])) {
+        if (items == NULL) {
+            return -1;
+        }
+        if (!PyList_Check(self->watched_lists[2 * i])) {
+            PyErr_SetString(PyExc_TypeError, "items can be watched in a list only");
             return -1;
         }
         self->watched_lists[2 * i + 1] = items;

@@ -135,6 +135,7 @@ static bool insist(PoolObject *pool, CamStep step, PyObject *name) {
         }
         if (!PyErr_ExceptionMatches(PyExc_MemoryError)) {
             PyErr_WriteUnraisable(pool->loop);
+            pool->delivering = pool->reinforcing = false; /* the next one tries again */
             return true;
         }
         PyErr_Clear();

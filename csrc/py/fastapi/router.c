@@ -18,10 +18,15 @@ enum {
 static int current_table(RouterObject *self, TableObject **table) {
     *table = NULL;
     if (self->table != NULL) {
-        int holds = CamTable_Holds(self->table);
-        if (holds != 0) {
-            *table = holds > 0 ? (TableObject *)Py_NewRef(self->table) : NULL;
-            return holds;
+        TableObject *known = (TableObject *)Py_NewRef(self->table);
+        int holds = CamTable_Holds(known);
+        if (holds > 0) {
+            *table = known;
+            return 1;
+        }
+        Py_DECREF(known);
+        if (holds < 0) {
+            return -1;
         }
     }
     if (self->compiling || self->compilations == COMPILATIONS) {
@@ -36,10 +41,15 @@ static int current_table(RouterObject *self, TableObject **table) {
     Py_XDECREF(source);
     self->compiling = false;
     if (made == NULL) {
-        return -1;
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
+        PyErr_WriteUnraisable((PyObject *)self);
+        self->compilations = COMPILATIONS; /* FastAPI's, from now on */
+        return 0;
     }
-    Py_XSETREF(self->table, made);
     *table = (TableObject *)Py_NewRef(made);
+    Py_XSETREF(self->table, made);
     return 1;
 }
 
@@ -146,7 +156,7 @@ static int match(RouterObject *self, TableObject *table, PyObject *scope, PyObje
     Py_ssize_t size;
     const char *utf8 = PyUnicode_AsUTF8AndSize(path, &size);
     PyObject *method = PyDict_GetItemWithError(scope, state->asgi.str_method);
-    if (utf8 == NULL || method == NULL || !PyUnicode_Check(method) ||
+    if (utf8 == NULL || method == NULL || !PyUnicode_CheckExact(method) ||
         memchr(utf8, '\n', (size_t)size) != NULL) {
         PyErr_Clear();
         return 0;
@@ -341,17 +351,21 @@ static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *
 static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole) {
     cam_state *state = self->state;
     PyObject *scope = args[0];
-    TableObject *table;
-    int there = current_table(self, &table);
-    if (there <= 0) {
-        return NULL;
-    }
     PyObject *failure = whole || self->app == NULL ? NULL : take_failure(self, scope);
     if (failure == Py_None) {
         self->fallback_count--; /* it is counted already */
         Py_DECREF(failure);
-        Py_DECREF(table);
         return NULL;
+    }
+    if (failure == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    TableObject *table;
+    int there = current_table(self, &table);
+    if (there <= 0) {
+        /* The endpoint has run: whatever has changed since, it must not run again. */
+        return failure == NULL || there < 0 ? (Py_XDECREF(failure), NULL)
+                                            : raise_failure(self, failure, args);
     }
     const cam_entry *entry = NULL;
     PyObject *params = NULL, *path = NULL, *call = NULL;
@@ -377,6 +391,9 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
                 ((CallObject *)call)->whole = whole;
             }
         }
+    }
+    if (failure != NULL && call == NULL && !PyErr_Occurred()) {
+        call = raise_failure(self, Py_NewRef(failure), args);
     }
     Py_XDECREF(failure);
     Py_XDECREF(path);

@@ -64,9 +64,13 @@ static int count_own(ShareObject *share, uint64_t *count) {
     return *count == (uint64_t)-1 && PyErr_Occurred() ? -1 : 0;
 }
 
-int CamShare_Look(ShareObject *share, uint64_t *count, uint64_t *least, uint64_t *most) {
+static int look(ShareObject *share, uint64_t *count, uint64_t *least, uint64_t *most) {
+    *least = *most = UINT64_MAX;
     if (count_own(share, count) < 0) {
         return -1;
+    }
+    if (share->count == NULL) {
+        return 0; /* and what the table is in may be gone, too */
     }
     __atomic_store_n((uint64_t *)share->table.buf + share->row * ROW_WORDS + CONNECTIONS, *count,
                      __ATOMIC_RELAXED);
@@ -86,6 +90,13 @@ int CamShare_Look(ShareObject *share, uint64_t *count, uint64_t *least, uint64_t
         *most = base + (UINT64_C(1) << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS));
     }
     return 0;
+}
+
+int CamShare_Look(ShareObject *share, uint64_t *count, uint64_t *least, uint64_t *most) {
+    Py_INCREF(share); /* count() may stop the listener, which owns it */
+    int status = look(share, count, least, most);
+    Py_DECREF(share);
+    return status;
 }
 
 void CamShare_Rests(ShareObject *share) {
