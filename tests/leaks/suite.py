@@ -35,10 +35,6 @@ EXCLUDED: dict[str, str] = {
     ),
     "test_contexts_are_captured_when_scheduling": "leaves its variables in the main context",
 }
-if sys.version_info < (3, 11, 4):
-    EXCLUDED["test_too_many_descriptors"] = (
-        "subprocess.Popen of this Python leaves a pipe open when there is no room for the next"
-    )
 
 # What a test's source says when it does its work in other processes, whose counts are their own.
 ELSEWHERE = ("run_script(", "SCRIPT", "subprocess.run(")

@@ -30,16 +30,30 @@ def current(loop):
     asyncio.set_event_loop(None)
 
 
+def children() -> set[int]:
+    """This process's children, dead or alive, that nobody has waited for."""
+    found = set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+            parent = file.read().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.add(int(name))
+    return found
+
+
 @pytest.fixture(autouse=True)
 def no_children():
-    """No test leaves a child behind, dead or alive, or a descriptor."""
+    """No test leaves a child behind, dead or alive, or a descriptor.
+
+    Other tests of this process may have: multiprocessing's resource tracker lives as long as it.
+    """
     gc.collect()
     before = set(os.listdir("/proc/self/fd"))
+    others = children()
     yield
     gc.collect()
     subprocess._cleanup()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() <= others
     assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
@@ -588,6 +602,10 @@ def test_a_cancelled_start_leaves_no_child(current):
     run(current, main())
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11, 4),
+    reason="subprocess.Popen leaves a pipe open there, when there is no room for the next",
+)
 def test_too_many_descriptors(current):
     """Whatever the start of a child fails at, nothing of it stays open and no child is left."""
 
