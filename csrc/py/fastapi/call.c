@@ -693,6 +693,12 @@ static progress proceed(CallObject *call, PyObject **value) {
     PyObject *given = *value;
     *value = NULL;
     progress made = FAILED;
+    bool awaited = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY ||
+                   call->stage == CAM_CALL_NODE || call->stage == CAM_CALL_VALIDATE;
+    if (awaited && given == NULL) { /* no awaitable ends so */
+        PyErr_SetString(PyExc_SystemError, "an awaitable has returned nothing");
+        return FAILED;
+    }
     switch ((cam_call_stage)call->stage) {
     case CAM_CALL_BEGIN:
         if (!call->plan->reads_body) {
