@@ -14,6 +14,9 @@ from bench.loop.contenders import BASE
 
 MISSING = 77
 TIMEOUT = 30
+# glibc gives memory above a threshold back to the kernel, and takes it anew, page by page: whether a
+# case that moves megabytes meets that is chance, and costs as much as the rest of it.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 
 
 class Absent(Exception):
@@ -29,7 +32,7 @@ def measure(case: str, seconds: float, loop: str) -> float:
         result = subprocess.run(
             [environment.PYTHON, "-m", "bench.loop.worker", loop, case, str(seconds)],
             cwd=environment.CHECKOUT,
-            env=environment.variables(),
+            env=environment.variables() | KEEP_MEMORY,
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
