@@ -3,19 +3,11 @@
 
 #include "coroutine.h"
 #include "fastapi/answer.h"
+#include "fastapi/body.h"
 #include "fastapi/pool.h"
 #include "fastapi/router.h"
 
 #include "compat.h"
-
-/* What a step has come to. */
-typedef enum progress {
-    GO_ON,  /* the next stage */
-    WAIT,   /* for call->inner */
-    ENDED,  /* *value is the result, a new reference */
-    FAILED, /* with the exception that is set */
-    REPLAY, /* FastAPI is to do it all */
-} progress;
 
 /* ---- awaiting ---- */
 
@@ -61,171 +53,8 @@ static progress await(CallObject *call, PyObject *awaitable) {
     return inner ? WAIT : FAILED;
 }
 
-/* ---- the body ---- */
-
-/* Whether a Content-Type says JSON as FastAPI reads it: 1, 0, or -1 when it is an odd one. */
-static int is_json_type(const char *text, Py_ssize_t len) {
-    const char *semicolon = memchr(text, ';', (size_t)len);
-    Py_ssize_t end = semicolon ? semicolon - text : len;
-    char lower[64];
-    for (Py_ssize_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] >= 0x7f || (unsigned char)text[i] < 0x20) {
-            return -1;
-        }
-    }
-    while (end > 0 && text[end - 1] == ' ') {
-        end--;
-    }
-    while (end > 0 && text[0] == ' ') {
-        text++;
-        end--;
-    }
-    if (end >= (Py_ssize_t)sizeof lower) {
-        return -1;
-    }
-    int slashes = 0;
-    for (Py_ssize_t i = 0; i < end; i++) {
-        lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
-        slashes += text[i] == '/';
-    }
-    static const char main_type[] = "application/";
-    Py_ssize_t prefix = sizeof main_type - 1;
-    if (slashes != 1 || end < prefix || memcmp(lower, main_type, (size_t)prefix) != 0) {
-        return 0;
-    }
-    const char *subtype = lower + prefix;
-    Py_ssize_t rest = end - prefix;
-    return (rest == 4 && memcmp(subtype, "json", 4) == 0) ||
-           (rest >= 5 && memcmp(subtype + rest - 5, "+json", 5) == 0);
-}
-
-/* Whether the body is JSON, by the first Content-Type: 1, 0, or -1 to leave it to FastAPI. */
-static int body_is_json(CallObject *call) {
-    PyObject *headers = PyDict_GetItemWithError(call->scope, call->state->asgi.str_headers);
-    if (headers == NULL || !PyList_CheckExact(headers)) {
-        PyErr_Clear();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *pair = PyList_GET_ITEM(headers, i);
-        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
-            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
-            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
-            return -1;
-        }
-        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        if (PyBytes_GET_SIZE(name) == 12 &&
-            memcmp(PyBytes_AS_STRING(name), "content-type", 12) == 0) {
-            if (PyBytes_GET_SIZE(value) == 0) {
-                break;
-            }
-            return is_json_type(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value));
-        }
-    }
-    return !call->plan->strict_content_type;
-}
-
-/* json.loads(bytes), by the scanner that it ends in where that is known to be the same. */
-static PyObject *load_json(CallObject *call, PyObject *bytes) {
-    const cam_fastapi_constants *c = &call->state->fastapi;
-    Py_ssize_t len = PyBytes_GET_SIZE(bytes);
-    const char *text = PyBytes_AS_STRING(bytes);
-    /* UTF-16 and -32 and a byte order mark begin or go on with a NUL or a byte above ASCII. */
-    if (len >= 4 && (text[0] == '{' || text[0] == '[') && text[1] != '\0' && text[2] != '\0' &&
-        (text[len - 1] == '}' || text[len - 1] == ']')) {
-        PyObject *string = PyUnicode_DecodeUTF8(text, len, NULL);
-        PyObject *zero = string ? PyLong_FromLong(0) : NULL;
-        PyObject *args[] = {string, zero};
-        PyObject *both = zero ? PyObject_Vectorcall(c->scan_once, args, 2, NULL) : NULL;
-        PyObject *value = NULL;
-        if (both != NULL && PyTuple_CheckExact(both) && PyTuple_GET_SIZE(both) == 2 &&
-            PyLong_AsSsize_t(PyTuple_GET_ITEM(both, 1)) == PyUnicode_GET_LENGTH(string)) {
-            value = Py_NewRef(PyTuple_GET_ITEM(both, 0));
-        }
-        Py_XDECREF(both);
-        Py_XDECREF(zero);
-        Py_XDECREF(string);
-        if (value != NULL || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) {
-            return value;
-        }
-        PyErr_Clear();
-    }
-    return PyObject_CallOneArg(c->loads, bytes);
-}
-
-/* The whole body is there. */
-static progress decode_body(CallObject *call) {
-    call->stage = CAM_CALL_READY;
-    if (!PyBytes_CheckExact(call->body_bytes)) {
-        return REPLAY;
-    }
-    if (PyBytes_GET_SIZE(call->body_bytes) == 0) {
-        return GO_ON;
-    }
-    int json = body_is_json(call);
-    if (json < 0) {
-        return REPLAY;
-    }
-    if (json == 0) {
-        call->body = Py_NewRef(call->body_bytes);
-        return GO_ON;
-    }
-    call->body = load_json(call, call->body_bytes);
-    if (call->body == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return FAILED;
-        }
-        PyErr_Clear();
-        return REPLAY;
-    }
-    call->body_decoded = true;
-    return call->request && PyObject_SetAttr(call->request, call->state->fastapi.str_json_attribute,
-                                             call->body) < 0
-               ? FAILED
-               : GO_ON;
-}
-
-static progress receive_more(CallObject *call) {
-    call->stage = CAM_CALL_BODY;
-    return await(call, PyObject_CallNoArgs(call->receive));
-}
-
-/* An event was received. */
-static progress take_event(CallObject *call, PyObject *event) {
-    const cam_asgi_constants *asgi = &call->state->asgi;
-    if (call->events == NULL && (call->events = PyList_New(0)) == NULL) {
-        return FAILED;
-    }
-    if (PyList_Append(call->events, event) < 0) {
-        return FAILED;
-    }
-    if (!PyDict_CheckExact(event)) {
-        return REPLAY;
-    }
-    PyObject *type = PyDict_GetItemWithError(event, asgi->str_type);
-    if (type == NULL || !PyUnicode_Check(type) ||
-        PyUnicode_Compare(type, asgi->str_http_request) != 0) {
-        PyErr_Clear();
-        return REPLAY; /* the peer has gone, above all */
-    }
-    /* First, as it may be anything's truth, which may change the event. */
-    PyObject *more = Py_XNewRef(PyDict_GetItemWithError(event, asgi->str_more_body));
-    int goes_on = more ? PyObject_IsTrue(more) : 0;
-    Py_XDECREF(more);
-    PyObject *piece = goes_on < 0 ? NULL : PyDict_GetItemWithError(event, asgi->str_body);
-    if (goes_on < 0 || PyErr_Occurred() || (piece != NULL && !PyBytes_CheckExact(piece))) {
-        PyErr_Clear();
-        return REPLAY;
-    }
-    if (call->body_bytes == NULL) {
-        call->body_bytes = piece ? Py_NewRef(piece) : PyBytes_FromStringAndSize(NULL, 0);
-    } else if (piece != NULL) {
-        PyBytes_Concat(&call->body_bytes, piece);
-    }
-    if (call->body_bytes == NULL) {
-        return FAILED;
-    }
-    return goes_on ? receive_more(call) : decode_body(call);
+progress CamCall_Await(CallObject *call, PyObject *awaitable) {
+    return await(call, awaitable);
 }
 
 /* ---- dependencies and the endpoint ---- */
@@ -642,23 +471,6 @@ static progress replay(CallObject *call) {
     return await(call, awaitable);
 }
 
-/* What was awaited has raised. While the body is read that is FastAPI's to make an answer of: it
- * reads once more, and is told the same. */
-static progress receiving_failed(CallObject *call) {
-    bool reading = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY;
-    if (!reading || !PyErr_ExceptionMatches(PyExc_Exception)) {
-        return FAILED;
-    }
-    PyObject *exception = PyErr_GetRaisedException();
-    int kept = 0;
-    if (call->request == NULL) {
-        call->events = call->events ? call->events : PyList_New(0);
-        kept = call->events ? PyList_Append(call->events, exception) : -1;
-    }
-    Py_DECREF(exception);
-    return kept < 0 ? FAILED : REPLAY;
-}
-
 /* Something was raised: it is what request_response()'s exception handlers, and the middleware,
  * are for. Steals the exception. */
 static progress fail(CallObject *call, PyObject *exception) {
@@ -704,20 +516,15 @@ static progress proceed(CallObject *call, PyObject **value) {
         if (!call->plan->reads_body) {
             call->stage = CAM_CALL_READY;
             made = GO_ON;
-        } else if (call->request == NULL) {
-            made = receive_more(call);
         } else {
-            call->stage = CAM_CALL_WHOLE_BODY;
-            made = await(call,
-                         PyObject_CallMethodNoArgs(call->request, call->state->fastapi.str_body));
+            made = CamBody_Begin(call);
         }
         break;
     case CAM_CALL_BODY:
-        made = take_event(call, given);
+        made = CamBody_TakeEvent(call, given);
         break;
     case CAM_CALL_WHOLE_BODY:
-        Py_XSETREF(call->body_bytes, Py_NewRef(given));
-        made = decode_body(call);
+        made = CamBody_TakeBytes(call, given);
         break;
     case CAM_CALL_READY:
         call->stage = CAM_CALL_NODES;
@@ -799,7 +606,7 @@ static PySendResult run(CallObject *call, PySendResult outcome, PyObject **resul
             return PYGEN_NEXT;
         }
         Py_CLEAR(call->inner);
-        progress made = outcome == PYGEN_ERROR ? receiving_failed(call) : proceed(call, &value);
+        progress made = outcome == PYGEN_ERROR ? CamBody_Failed(call) : proceed(call, &value);
         while (made == GO_ON) {
             made = proceed(call, &value);
         }
