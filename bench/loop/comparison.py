@@ -14,8 +14,8 @@ from bench.loop.contenders import BASE
 
 MISSING = 77
 TIMEOUT = 30
-# glibc gives memory above a threshold back to the kernel, and takes it anew, page by page: whether a
-# case that moves megabytes meets that is chance, and costs as much as the rest of it.
+# glibc gives memory above a threshold back to the kernel, and takes it anew, page by page: whether
+# a case that moves megabytes meets that is chance, and costs as much as the rest of it.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 
 
