@@ -551,6 +551,7 @@ class HttpServerOptions(TypedDict, total=False):
     server_header: bool
     date_header: bool
     send_raises: bool
+    forwarded: bool
     keep_alive: float | None
     head_timeout: float | None
     body_timeout: float | None

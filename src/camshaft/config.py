@@ -252,7 +252,9 @@ class Config(Settings):
         if self.http_protocol_class is not None and self.proxy_headers:
             # What is built in does it itself.
             trusted = self.forwarded_allow_ips or ()
-            self.loaded_app = ProxyHeadersMiddleware(self.loaded_app, trusted)
+            self.loaded_app = ProxyHeadersMiddleware(
+                self.loaded_app, trusted, forwarded_header=self.forwarded_header
+            )
         if self.request_id_header is not None:
             self.loaded_app = RequestIds(self.loaded_app, self.request_id_header)
         self.loaded = True

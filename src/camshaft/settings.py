@@ -46,6 +46,7 @@ CONCURRENCY_MODES = ("reject", "pause")
 LIFESPANS = ("auto", "on", "off")
 FASTAPI_MODES = ("off", "asgi", "native", "strict")
 ASGI_SPECS = ("2.5", "2.3")
+FORWARDED_HEADERS = ("x-forwarded", "forwarded")
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -477,6 +478,12 @@ class Settings:
         "127.0.0.1,::1",
         "Peers that send PROXY headers: addresses and networks with commas between them, unix: "
         "for those of UNIX sockets, or * for all.",
+    )
+    forwarded_header: str = setting(
+        FORWARDED_HEADERS[0],
+        "What trusted proxies tell scheme and client by: x-forwarded is X-Forwarded-Proto and "
+        "X-Forwarded-For, forwarded is Forwarded (RFC 7239); the other is not read.",
+        choices=FORWARDED_HEADERS,
     )
     limit_handshakes: int = setting(
         1000,

@@ -289,11 +289,11 @@ def test_without_the_command(way: str, tmp_path: Path) -> None:
 
 
 def test_proxy_headers(tmp_path: Path) -> None:
+    headers = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
+
     def seen(server: Serving) -> tuple[str, list[object]]:
         client = server.connection()
-        client.request(
-            "GET", "/", headers={"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
-        )
+        client.request("GET", "/", headers=headers)
         scope = json.loads(client.getresponse().read())
         client.close()
         return scope["scheme"], scope["client"][:1]
@@ -308,3 +308,6 @@ def test_proxy_headers(tmp_path: Path) -> None:
     ):
         with Serving(tmp_path, "served:app", *arguments, env=env) as server:
             assert seen(server) == ("http", ["127.0.0.1"])
+    headers["Forwarded"] = "for=5.6.7.8;proto=http"
+    with Serving(tmp_path, "served:app", "--forwarded-header", "forwarded") as server:
+        assert seen(server) == ("http", ["5.6.7.8"])

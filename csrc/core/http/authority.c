@@ -18,7 +18,7 @@ static size_t decimal_octet(const char *text, size_t len) {
     return value <= 255 ? digits : 0;
 }
 
-static bool is_ipv4(const char *text, size_t len) {
+bool cam_authority_is_ipv4(const char *text, size_t len) {
     size_t at = 0;
     for (int octet = 0; octet < 4; octet++) {
         if (octet > 0) {
@@ -36,9 +36,7 @@ static bool is_ipv4(const char *text, size_t len) {
     return at == len;
 }
 
-/* IPv6address of RFC 3986: eight groups, of which one "::" may stand for one or more, and the
- * last two of which may be written as an IPv4 address. */
-static bool is_ipv6(const char *text, size_t len) {
+bool cam_authority_is_ipv6(const char *text, size_t len) {
     int groups = 0;
     bool elided = false;
     size_t at = 0;
@@ -50,7 +48,8 @@ static bool is_ipv6(const char *text, size_t len) {
         size_t digits = cam_char_span(text + at, len - at, CAM_CHAR_HEX);
         if (at + digits < len && text[at + digits] == '.') {
             groups += 2;
-            return is_ipv4(text + at, len - at) && (elided ? groups < 8 : groups == 8);
+            return cam_authority_is_ipv4(text + at, len - at) &&
+                   (elided ? groups < 8 : groups == 8);
         }
         if (digits == 0 || digits > 4) {
             return false;
@@ -131,7 +130,7 @@ bool cam_authority_parse(cam_authority *authority, const char *text, size_t len)
         }
         end = (size_t)(bracket - text) + 1;
         authority->host = (cam_slice){text + 1, end - 2};
-        authority->ipv6 = is_ipv6(text + 1, end - 2);
+        authority->ipv6 = cam_authority_is_ipv6(text + 1, end - 2);
         if (!authority->ipv6 && !is_future_address(text + 1, end - 2)) {
             return false;
         }

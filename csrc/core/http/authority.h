@@ -27,4 +27,11 @@ typedef struct cam_authority {
  * port; false leaves *authority undefined. */
 bool cam_authority_parse(cam_authority *authority, const char *text, size_t len);
 
+/* IPv4address of RFC 3986: four numbers up to 255 without leading zeros. */
+bool cam_authority_is_ipv4(const char *text, size_t len);
+
+/* IPv6address, without brackets: eight groups, of which one "::" may stand for one or more, and the
+ * last two of which may be written as an IPv4 address. */
+bool cam_authority_is_ipv6(const char *text, size_t len);
+
 #endif

@@ -60,7 +60,7 @@ typedef struct cam_kept_head {
     cam_h1_memo memo;  /* its block is `bytes` */
     PyObject *headers; /* list, or NULL: nothing is kept now */
     size_t capacity;   /* of `bytes` */
-    bool forwarded;    /* the block has X-Forwarded-For or X-Forwarded-Proto */
+    bool forwarded;    /* the block has a header that a proxy tells by */
     bool te_trailers;  /* and "TE: trailers" */
     char bytes[];
 } cam_kept_head;

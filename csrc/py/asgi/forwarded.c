@@ -2,7 +2,9 @@
 #include "asgi/forwarded.h"
 
 #include "asgi/connection.h"
+#include "http/chars.h"
 #include "http/forwarded.h"
+#include "http/forwarded_element.h"
 
 #include <string.h>
 
@@ -139,31 +141,34 @@ static cam_slice strip(cam_slice slice) {
     return slice;
 }
 
-/* The last X-Forwarded-Proto is the one that counts. NULL, without an exception, for none and for
- * what is no scheme. Borrowed. */
+/* The scheme of a scope, where it is one that ASGI knows; else NULL without an exception. Borrowed.
+ * `lower` is in lower case. */
+static PyObject *scheme_named(const cam_asgi_constants *c, cam_slice lower, bool websocket) {
+    const struct {
+        const char *text;
+        PyObject *scheme;
+    } schemes[] = {
+        {"http", websocket ? c->str_ws : c->str_http},
+        {"https", websocket ? c->str_wss : c->str_https},
+        {"ws", c->str_ws},
+        {"wss", c->str_wss},
+    };
+    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
+        if (lower.len == strlen(schemes[k].text) &&
+            memcmp(lower.ptr, schemes[k].text, lower.len) == 0) {
+            return schemes[k].scheme;
+        }
+    }
+    return NULL;
+}
+
+/* The last X-Forwarded-Proto is the one that counts. As scheme_named. */
 static PyObject *scheme_of(const cam_asgi_constants *c, PyObject *headers, bool websocket) {
     PyObject *name = c->header_names[CAM_H1_NAME_X_FORWARDED_PROTO];
     for (Py_ssize_t i = PyList_GET_SIZE(headers) - 1; i >= 0; i--) {
-        if (!is_named(headers, i, name)) {
-            continue;
+        if (is_named(headers, i, name)) {
+            return scheme_named(c, strip(value_of(headers, i)), websocket);
         }
-        cam_slice value = strip(value_of(headers, i));
-        const struct {
-            const char *text;
-            PyObject *scheme;
-        } schemes[] = {
-            {"http", websocket ? c->str_ws : c->str_http},
-            {"https", websocket ? c->str_wss : c->str_https},
-            {"ws", c->str_ws},
-            {"wss", c->str_wss},
-        };
-        for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
-            if (value.len == strlen(schemes[k].text) &&
-                memcmp(value.ptr, schemes[k].text, value.len) == 0) {
-                return schemes[k].scheme;
-            }
-        }
-        return NULL;
     }
     return NULL;
 }
@@ -266,6 +271,99 @@ static PyObject *client_of(const cam_trust *trust, const cam_asgi_constants *c, 
     return client;
 }
 
+/* What the headers tell, each NULL for nothing. */
+typedef struct findings {
+    PyObject *scheme; /* borrowed */
+    PyObject *client; /* new */
+} findings;
+
+/* X-Forwarded-Proto and X-Forwarded-For. 0, or -1 with an exception. */
+static int read_usual(const cam_trust *trust, const cam_asgi_constants *c, PyObject *headers,
+                      bool websocket, findings *told) {
+    told->scheme = scheme_of(c, headers, websocket);
+    told->client = client_of(trust, c, headers);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* ---- Forwarded (RFC 7239) ---- */
+
+/* Whether an element's node is trusted: 1, 0, or -1 with an exception. */
+static int trusts_node(const cam_trust *trust, cam_slice node) {
+    int trusted = trusts(trust, node.ptr, node.len);
+    if (trusted >= 0) {
+        return trusted;
+    }
+    PyObject *host = PyUnicode_DecodeASCII(node.ptr, (Py_ssize_t)node.len, NULL);
+    PyObject *hosts = Py_NewRef(trust->hosts);
+    trusted = host ? PySequence_Contains(hosts, host) : -1;
+    Py_DECREF(hosts);
+    Py_XDECREF(host);
+    return trusted;
+}
+
+/*
+ * Finds the element that tells of the client: the last one whose node is not trusted, or the first
+ * of all. 1 and the rest of its line, which begins with it; 0 when there is none, or a line is
+ * malformed, and then nothing in any of them is believed; or -1 with an exception.
+ */
+static int find_element(const cam_trust *trust, const cam_asgi_constants *c, PyObject *headers,
+                        cam_slice *found) {
+    PyObject *name = c->header_names[CAM_H1_NAME_FORWARDED];
+    cam_forwarded_element element;
+    found->ptr = NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        if (!is_named(headers, i, name)) {
+            continue;
+        }
+        cam_slice rest = value_of(headers, i);
+        for (;;) {
+            cam_slice begin = rest;
+            int next = cam_forwarded_next(&rest, &element);
+            if (next == CAM_FORWARDED_MALFORMED) {
+                return 0;
+            }
+            if (next == CAM_FORWARDED_END) {
+                break;
+            }
+            int trusted = found->ptr == NULL ? 0 : trusts_node(trust, element.node);
+            if (trusted < 0) {
+                return -1;
+            }
+            if (!trusted) {
+                *found = begin;
+            }
+        }
+    }
+    return found->ptr != NULL;
+}
+
+/* 0, or -1 with an exception. */
+static int read_standard(const cam_trust *trust, const cam_asgi_constants *c, PyObject *headers,
+                         bool websocket, findings *told) {
+    cam_slice rest;
+    int found = find_element(trust, c, headers, &rest);
+    if (found <= 0) {
+        return found;
+    }
+    cam_forwarded_element element;
+    (void)cam_forwarded_next(&rest, &element);
+    char lower[8]; /* more than the longest scheme */
+    if (element.scheme.len < sizeof lower) {
+        for (size_t i = 0; i < element.scheme.len; i++) {
+            lower[i] = (char)cam_char_lower[(uint8_t)element.scheme.ptr[i]];
+        }
+        told->scheme = scheme_named(c, (cam_slice){lower, element.scheme.len}, websocket);
+    }
+    if (element.node.len > 0) {
+        PyObject *host =
+            PyUnicode_DecodeASCII(element.node.ptr, (Py_ssize_t)element.node.len, NULL);
+        told->client = Py_BuildValue("(NI)", host, (unsigned)element.port);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* ---- the scope ---- */
+
 int CamForwarded_Apply(HttpProtocolObject *connection, PyObject *scope, PyObject *headers) {
     const cam_asgi_constants *c = &connection->state->asgi;
     /* Calls into Python may end the connection, and the server with it. */
@@ -274,19 +372,19 @@ int CamForwarded_Apply(HttpProtocolObject *connection, PyObject *scope, PyObject
     if (result <= 0) {
         goto done;
     }
-    PyObject *type = PyDict_GetItemWithError(scope, c->str_type);
-    PyObject *scheme = scheme_of(c, headers, type == c->str_websocket);
-    PyObject *client = client_of(&server->trust, c, headers);
-    result = PyErr_Occurred() ? -1 : 0;
-    if (result == 0 && scheme != NULL) {
-        result = PyDict_SetItem(scope, c->str_scheme, scheme);
+    bool websocket = PyDict_GetItemWithError(scope, c->str_type) == c->str_websocket;
+    findings told = {NULL, NULL};
+    result = server->options.forwarded ? read_standard(&server->trust, c, headers, websocket, &told)
+                                       : read_usual(&server->trust, c, headers, websocket, &told);
+    if (result == 0 && told.scheme != NULL) {
+        result = PyDict_SetItem(scope, c->str_scheme, told.scheme);
     }
-    if (result == 0 && client != NULL) {
-        result = PyDict_SetItem(scope, c->str_client, client);
+    if (result == 0 && told.client != NULL) {
+        result = PyDict_SetItem(scope, c->str_client, told.client);
         Py_CLEAR(connection->client_address);
-        Py_XSETREF(connection->forwarded_client, Py_NewRef(client));
+        Py_XSETREF(connection->forwarded_client, Py_NewRef(told.client));
     }
-    Py_XDECREF(client);
+    Py_XDECREF(told.client);
 done:
     Py_DECREF(server);
     return result;

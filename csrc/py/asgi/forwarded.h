@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scheme and client of a scope from X-Forwarded-Proto and X-Forwarded-For of a trusted proxy.
+ * Scheme and client of a scope from X-Forwarded-Proto and X-Forwarded-For of a trusted proxy, or,
+ * if the server is told so, from Forwarded (RFC 7239) alone: who sets one of them passes on what
+ * the client says in the other.
  *
  * The rules are uvicorn's, and stand in src/camshaft/middleware/proxy_headers.py; what has an odd
  * shape, or a trusted name that is no address, is left to the TrustedHosts object there. Of a

@@ -26,6 +26,7 @@ static const option table[] = {
     {"server_header", OPTION_FLAG, FIELD(server_header), 1},
     {"date_header", OPTION_FLAG, FIELD(date_header), 1},
     {"send_raises", OPTION_FLAG, FIELD(send_raises), 1},
+    {"forwarded", OPTION_FLAG, FIELD(forwarded), 0},
     {"keep_alive", OPTION_SECONDS, FIELD(keep_alive), 5},
     {"head_timeout", OPTION_SECONDS, FIELD(head_timeout), 30},
     {"body_timeout", OPTION_SECONDS, FIELD(body_timeout), 60},

@@ -24,6 +24,7 @@ typedef struct cam_server_options {
     bool server_header;    /* a Server line of our own, unless the application has one */
     bool date_header;      /* the same for Date */
     bool send_raises;      /* send() raises once the peer is gone; else it drops the event */
+    bool forwarded;        /* proxies tell by Forwarded, not by X-Forwarded-* */
     int64_t keep_alive;    /* that a connection may be idle between two requests */
     int64_t head_timeout;  /* that a head may take to arrive, from its first byte */
     int64_t body_timeout;  /* that a peer may be silent in the middle of a body */

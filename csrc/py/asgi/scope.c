@@ -221,10 +221,13 @@ static PyObject *make_headers(HttpProtocolObject *connection, const cam_h1_reque
 }
 
 /* Whether a proxy may have told of its client. */
-static bool has_forwarded(const cam_h1_request *request) {
+static bool has_forwarded(const HttpServerObject *server, const cam_h1_request *request) {
+    bool standard = server->options.forwarded;
+    unsigned first = standard ? CAM_H1_NAME_FORWARDED : CAM_H1_NAME_X_FORWARDED_FOR;
+    unsigned second = standard ? CAM_H1_NAME_FORWARDED : CAM_H1_NAME_X_FORWARDED_PROTO;
     for (size_t i = 0; i < request->header_count; i++) {
         unsigned name = request->headers[i].name_id;
-        if (name == CAM_H1_NAME_X_FORWARDED_FOR || name == CAM_H1_NAME_X_FORWARDED_PROTO) {
+        if (name == first || name == second) {
             return true;
         }
     }
@@ -252,7 +255,7 @@ static void remember(HttpProtocolObject *connection, const cam_h1_request *reque
     }
     memcpy(kept->bytes, block.ptr, block.len);
     kept->memo = (cam_h1_memo){{kept->bytes, block.len}, request->fields};
-    kept->forwarded = has_forwarded(request);
+    kept->forwarded = has_forwarded(connection->server, request);
     kept->te_trailers = connection->te_trailers;
     kept->headers = PyList_GetSlice(headers, 0, PyList_GET_SIZE(headers));
     if (kept->headers == NULL) {
@@ -291,8 +294,9 @@ PyObject *CamScope_New(HttpProtocolObject *connection, const cam_h1_request *req
     const cam_asgi_constants *c = &connection->state->asgi;
     HttpServerObject *server = connection->server;
     /* First what does not run user code: afterwards the memo and the bytes may be others. */
-    bool forwarded = server->trust.hosts != NULL && connection->trusted != CAM_TRUSTED_NO &&
-                     (request->from_memo ? connection->kept->forwarded : has_forwarded(request));
+    bool forwarded =
+        server->trust.hosts != NULL && connection->trusted != CAM_TRUSTED_NO &&
+        (request->from_memo ? connection->kept->forwarded : has_forwarded(server, request));
     PyObject *headers = headers_of(connection, request);
     if (headers == NULL) {
         return NULL;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""X-Forwarded-Proto and X-Forwarded-For of proxies that are trusted: scheme and client.
+"""X-Forwarded-Proto and -For, or Forwarded, of proxies that are trusted: scheme and client.
 
 The server does this itself (csrc/py/asgi/forwarded.c, option --forwarded-allow-ips), by these
 rules, which are uvicorn's, and asks TrustedHosts where an entry has an odd shape.
@@ -7,8 +7,10 @@ rules, which are uvicorn's, and asks TrustedHosts where an entry has an odd shap
 
 import functools
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
+
+from camshaft.middleware.forwarded import ForwardedElement, parse_forwarded
 
 # Entries of this length and below are remembered: a DNS name is not longer.
 _LONGEST_NAME = 253
@@ -87,6 +89,16 @@ class TrustedHosts:
                     return host, port
         return entries[0]
 
+    def choose(self, elements: Sequence[ForwardedElement]) -> ForwardedElement:
+        """Return the element of Forwarded that tells of the client, by the same rule.
+
+        One that does not say whom it had the request from is as one that is not trusted.
+        """
+        for element in reversed(elements):
+            if element.node not in self:
+                return element
+        return elements[0]
+
 
 # The name that it has in uvicorn.
 _TrustedHosts = TrustedHosts
@@ -120,16 +132,20 @@ def _number(text: str) -> int | None:
 class ProxyHeadersMiddleware:
     """Sets `scheme` and `client` of scopes from the headers of proxies that are trusted.
 
-    Takes the place of uvicorn's class of this name.
+    Takes the place of uvicorn's class of this name. `forwarded_header="forwarded"` reads Forwarded
+    (RFC 7239) instead of X-Forwarded-Proto and X-Forwarded-For.
     """
 
     def __init__(
         self,
         app: Callable[..., Awaitable[Any]],
         trusted_hosts: Iterable[str] | str = "127.0.0.1",
+        *,
+        forwarded_header: str = "x-forwarded",
     ) -> None:
         self.app = app
         self.trusted_hosts = TrustedHosts(trusted_hosts)
+        self._apply = self._apply_standard if forwarded_header == "forwarded" else self._apply_usual
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] != "lifespan":
@@ -138,7 +154,21 @@ class ProxyHeadersMiddleware:
                 self._apply(scope)
         return await self.app(scope, receive, send)
 
-    def _apply(self, scope: Any) -> None:
+    def _apply_standard(self, scope: Any) -> None:
+        elements: list[ForwardedElement] = []
+        for name, value in scope["headers"]:
+            if name == b"forwarded":
+                more = parse_forwarded(value.decode("latin-1"))
+                if more is None:
+                    return  # of what is malformed nothing is believed
+                elements += more
+        if elements:
+            element = self.trusted_hosts.choose(elements)
+            _set_scheme(scope, element.scheme.lower())
+            if element.node:
+                scope["client"] = (element.node, element.port)
+
+    def _apply_usual(self, scope: Any) -> None:
         proto: bytes | None = None
         forwarded: list[bytes] = []
         for name, value in scope["headers"]:
@@ -147,13 +177,16 @@ class ProxyHeadersMiddleware:
             elif name == b"x-forwarded-for":
                 forwarded.append(value)
         if proto is not None:
-            scheme = proto.decode("latin-1").strip()
-            if scheme in _SCHEMES:
-                websocket = scope["type"] == "websocket"
-                scope["scheme"] = scheme.replace("http", "ws") if websocket else scheme
+            _set_scheme(scope, proto.decode("latin-1").strip())
         if forwarded:
             host, port = self.trusted_hosts.get_trusted_client_address(
                 b", ".join(forwarded).decode("latin-1")
             )
             if host:
                 scope["client"] = (host, port)
+
+
+def _set_scheme(scope: Any, scheme: str) -> None:
+    if scheme in _SCHEMES:
+        websocket = scope["type"] == "websocket"
+        scope["scheme"] = scheme.replace("http", "ws") if websocket else scheme

@@ -86,6 +86,7 @@ def native_server(
         trusted_proxies=TrustedHosts(config.forwarded_allow_ips or ())
         if config.proxy_headers
         else None,
+        forwarded=config.forwarded_header == "forwarded",
         send_raises=config.asgi_spec != "2.3",
         on_max_requests=on_max_requests,
         max_requests=max_requests,
