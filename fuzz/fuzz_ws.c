@@ -21,23 +21,22 @@ typedef struct event {
     bool compressed;
 } event;
 
+enum { INPUT_LIMIT = 1 << 16 };
+
 typedef struct outcome {
     int result;
-    char *bytes; /* of messages and control frames, one after the other */
     size_t len;
-    event *events;
     size_t count;
     bool in_message;
+    char bytes[INPUT_LIMIT]; /* of messages and control frames, one after the other */
+    event events[INPUT_LIMIT];
 } outcome;
 
-static void outcome_init(outcome *out, size_t size) {
-    *out = (outcome){.bytes = malloc(size + 1), .events = malloc((size + 1) * sizeof(event))};
-    REQUIRE(out->bytes != NULL && out->events != NULL);
-}
-
-static void outcome_free(outcome *out) {
-    free(out->bytes);
-    free(out->events);
+static void outcome_init(outcome *out) {
+    out->result = 0;
+    out->len = 0;
+    out->count = 0;
+    out->in_message = false;
 }
 
 static void add_bytes(outcome *out, const char *bytes, size_t len) {
@@ -59,7 +58,7 @@ static void decode(outcome *out, const char *input, size_t size, size_t step, ui
     uint64_t rest = 0;
     for (size_t at = 0; at < size && out->result == CAM_WS_MORE;) {
         size_t len = size - at < step ? size - at : step;
-        char *read = fuzz_copy(input + at, len);
+        char *read = fuzz_guard(input + at, len);
         size_t used = 0;
         do {
             size_t consumed;
@@ -92,7 +91,6 @@ static void decode(outcome *out, const char *input, size_t size, size_t step, ui
         } while (out->result > 0);
         REQUIRE(out->result != CAM_WS_MORE || used == len);
         at += used;
-        free(read);
     }
 }
 
@@ -248,15 +246,14 @@ static void check_utf8(const char *text, size_t len, size_t step) {
     cam_utf8 state = {0};
     for (size_t at = 0; at < len; at += step) {
         size_t piece = len - at < step ? len - at : step;
-        char *copy = fuzz_copy(text + at, piece);
-        REQUIRE(cam_utf8_feed(&state, copy, piece) == (at + piece <= good));
-        free(copy);
+        REQUIRE(cam_utf8_feed(&state, fuzz_guard(text + at, piece), piece) == (at + piece <= good));
     }
     REQUIRE(cam_utf8_complete(&state) == (good == len && complete));
-    REQUIRE(cam_utf8_valid(text, len) == (good == len && complete));
+    REQUIRE(cam_utf8_valid(fuzz_guard(text, len), len) == (good == len && complete));
 }
 
-static void check_close(const char *payload, size_t len) {
+static void check_close(const char *bytes, size_t len) {
+    const char *payload = fuzz_guard(bytes, len);
     cam_ws_close close;
     bool complete;
     int result = cam_ws_close_read(&close, payload, len);
@@ -276,7 +273,9 @@ static void check_close(const char *payload, size_t len) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     static const uint64_t limits[] = {UINT64_MAX, 200};
-    if (size < 2) {
+    static outcome plain;
+    static outcome other;
+    if (size < 2 || size > INPUT_LIMIT) {
         return 0;
     }
     unsigned flags = input[0] & (CAM_WS_CLIENT | CAM_WS_DEFLATE);
@@ -284,15 +283,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     size_t step = (size_t)input[1] + 1;
     const char *bytes = (const char *)input + 2;
     size_t len = size - 2;
-    outcome plain, other;
-    outcome_init(&plain, len);
+    outcome_init(&plain);
     decode_plainly(&plain, input + 2, len, limit, flags);
     size_t steps[] = {len > 0 ? len : 1, 1, step};
     for (int way = 0; way < 3; way++) {
-        outcome_init(&other, len);
+        outcome_init(&other);
         decode(&other, bytes, len, steps[way], limit, flags);
         require_same(&plain, &other);
-        outcome_free(&other);
     }
     size_t begin = 0;
     for (size_t i = 0; i < plain.count; i++) {
@@ -303,6 +300,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
         begin = event->bytes;
     }
     check_utf8(plain.bytes, plain.len, step);
-    outcome_free(&plain);
     return 0;
 }
