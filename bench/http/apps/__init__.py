@@ -50,6 +50,9 @@ TARGETS = {
     "cors": Target(
         "FastAPI behind CORS, with Origin", "fastapi_routes:cors", "/?limit=7", ("origin",)
     ),
+    "gzip": Target(
+        "FastAPI, 1.4 KB of JSON in gzip", "fastapi_routes:gzip", "/games?limit=20", ("gzip",)
+    ),
     "pipeline": Target("16 requests at once", "asgi_hello:app", "/", ("pipeline", "16")),
     "browser": Target("headers of a browser", "asgi_hello:app", "/", ("browser",)),
     "echo-1k": Target("POST 1 KB, echoed", "asgi_bodies:app", "/echo", ("post", "1024"), 1024),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from pydantic import BaseModel
 
 
@@ -72,3 +73,14 @@ for number in range(36):
 cors = FastAPI()
 cors.add_middleware(CORSMiddleware, allow_origins=["*"])
 cors.get("/")(limited)
+
+gzip = FastAPI()
+gzip.add_middleware(GZipMiddleware)
+
+
+@gzip.get("/games")
+async def games(limit: Annotated[int, Depends(limited)]) -> list[Item]:
+    return [
+        Item(item_id=number, name=f"game number {number}", price=number * 1.25, tags=["a", "b"])
+        for number in range(limit)
+    ]

@@ -222,8 +222,20 @@ static progress begin_node(CallObject *call) {
 /* Lets a Response send itself. */
 static progress respond(CallObject *call, PyObject *response) {
     call->stage = CAM_CALL_LAST;
-    PyObject *args[] = {response, call->scope, call->receive, call->send};
-    return await(call, PyObject_Vectorcall(call->state->fastapi.respond, args, 4, NULL));
+    const cam_fastapi_constants *c = &call->state->fastapi;
+    PyObject *args[] = {response, call->scope, call->receive, call->send, call->router->app};
+    return await(call, call->passed.layered ? PyObject_Vectorcall(c->respond_inside, args, 5, NULL)
+                                            : PyObject_Vectorcall(c->respond, args, 4, NULL));
+}
+
+/* Lets the middleware itself, which was passed over, see to content, which is JSON in bytes. */
+static progress respond_json_inside(CallObject *call) {
+    call->stage = CAM_CALL_LAST;
+    PyObject *args[] = {
+        call->plan->answer.status, call->content, call->scope, call->receive, call->send,
+        call->router->app};
+    return await(call,
+                 PyObject_Vectorcall(call->state->fastapi.respond_json_inside, args, 6, NULL));
 }
 
 /* Awaits what send() has returned, which is stolen, if there is anything to wait for. */
@@ -255,6 +267,14 @@ static progress send_json(CallObject *call) {
     PyObject *headers = CamAnswer_JsonHeaders(call, call->content);
     if (headers == NULL) {
         return FAILED;
+    }
+    if (call->passed.layered) {
+        int made = CamMiddleware_Answer(call->table, call->table->layer_count, &call->passed,
+                                        call->plan->answer.status_code, headers, &call->content);
+        if (made <= 0) {
+            Py_DECREF(headers);
+            return made < 0 ? FAILED : respond_json_inside(call);
+        }
     }
     call->started = true;
     if (Py_IS_TYPE(call->send, (PyTypeObject *)asgi->send_type)) {
@@ -593,6 +613,7 @@ static void let_go(CallObject *call) {
     Py_CLEAR(call->injected_response);
     Py_CLEAR(call->background);
     Py_CLEAR(call->content);
+    Py_CLEAR(call->passed.origin);
 }
 
 /* Goes on until something must be awaited. `outcome` is that of the inner awaitable's last step

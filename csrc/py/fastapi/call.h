@@ -9,7 +9,7 @@
 #ifndef CAM_FASTAPI_CALL_H
 #define CAM_FASTAPI_CALL_H
 
-#include "fastapi/plan.h"
+#include "fastapi/middleware.h"
 
 struct RouterObject;
 
@@ -48,6 +48,7 @@ typedef struct CallObject {
     PyObject *background;        /* or NULL */
     PyObject *content;           /* what the endpoint returned, then what is sent */
     PyObject *inner;             /* what is awaited */
+    cam_passed passed;           /* the middleware that it came through */
     Py_ssize_t node;
     uint8_t stage; /* cam_call_stage */
     bool running;

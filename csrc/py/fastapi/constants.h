@@ -55,11 +55,23 @@
     X(name_content_length)                                                                         \
     X(name_content_type)                                                                           \
     X(media_json)                                                                                  \
+    /* header names, and fields as tuples, of middleware */                                        \
+    X(name_content_encoding)                                                                       \
+    X(name_allow_origin)                                                                           \
+    X(name_allow_headers)                                                                          \
+    X(field_vary_origin)                                                                           \
+    X(field_vary_encoding)                                                                         \
+    X(field_gzip)                                                                                  \
+    X(field_plain_text)                                                                            \
+    X(field_allow_private_network)                                                                 \
+    X(zlib_deflated)                                                                               \
+    X(zlib_gzip_bits)                                                                              \
     X(loads)      /* json.loads */                                                                 \
     X(dumps)      /* json.dumps */                                                                 \
     X(json_names) /* the dict of the module json */                                                \
     X(scan_once)  /* json's scanner */                                                             \
     X(deepcopy)                                                                                    \
+    X(compressobj) /* zlib.compressobj */                                                          \
     X(uuid)                                                                                        \
     X(validation_error) /* pydantic_core.ValidationError */                                        \
     X(response)         /* starlette.responses.Response */                                         \
@@ -72,6 +84,9 @@
     X(fail_here)                                                                                   \
     X(fail_inside)                                                                                 \
     X(respond)                                                                                     \
+    X(respond_inside)                                                                              \
+    X(respond_json_inside)                                                                         \
+    X(send_answer)                                                                                 \
     X(validate_in_thread)                                                                          \
     X(replay)                                                                                      \
     X(received)                                                                                    \

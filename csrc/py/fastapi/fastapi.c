@@ -6,6 +6,37 @@
 #include "fastapi/pool.h"
 #include "fastapi/router.h"
 
+/* What the layers of middleware.h write. */
+static int fill_fields(cam_fastapi_constants *constants) {
+    const struct {
+        PyObject **slot;
+        const char *name;
+        const char *value;
+    } wanted[] = {
+        {&constants->field_vary_origin, "vary", "Origin"},
+        {&constants->field_vary_encoding, "vary", "Accept-Encoding"},
+        {&constants->field_gzip, "content-encoding", "gzip"},
+        {&constants->field_plain_text, "content-type", "text/plain; charset=utf-8"},
+        {&constants->field_allow_private_network, "access-control-allow-private-network", "true"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        *wanted[i].slot = Py_BuildValue("(yy)", wanted[i].name, wanted[i].value);
+        if (*wanted[i].slot == NULL) {
+            return -1;
+        }
+    }
+    constants->name_content_encoding = PyBytes_FromString("content-encoding");
+    constants->name_allow_origin = PyBytes_FromString("access-control-allow-origin");
+    constants->name_allow_headers = PyBytes_FromString("access-control-allow-headers");
+    constants->zlib_deflated = PyLong_FromLong(8);        /* zlib.DEFLATED */
+    constants->zlib_gzip_bits = PyLong_FromLong(16 + 15); /* in gzip, zlib.MAX_WBITS */
+    return constants->name_content_encoding == NULL || constants->name_allow_origin == NULL ||
+                   constants->name_allow_headers == NULL || constants->zlib_deflated == NULL ||
+                   constants->zlib_gzip_bits == NULL
+               ? -1
+               : 0;
+}
+
 static int fill_constants(cam_fastapi_constants *constants) {
 #define X(name, text)                                                                              \
     if ((constants->str_##name = PyUnicode_InternFromString(text)) == NULL) {                      \
@@ -24,9 +55,9 @@ static int fill_constants(cam_fastapi_constants *constants) {
 }
 
 int cam_fastapi_exec(PyObject *module, cam_state *state) {
-    if (fill_constants(&state->fastapi) < 0 || cam_table_exec(module, state) < 0 ||
-        cam_call_exec(module, state) < 0 || cam_router_exec(module, state) < 0 ||
-        cam_pool_exec(module, state) < 0) {
+    if (fill_constants(&state->fastapi) < 0 || fill_fields(&state->fastapi) < 0 ||
+        cam_table_exec(module, state) < 0 || cam_call_exec(module, state) < 0 ||
+        cam_router_exec(module, state) < 0 || cam_pool_exec(module, state) < 0) {
         return -1;
     }
     return 0;

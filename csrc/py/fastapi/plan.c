@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fastapi/plan.h"
 
+#include "fastapi/middleware.h"
+
 /* ---- reading camshaft.fastapi.plan's objects ---- */
 
 /* Hands an object to the table; returns it, borrowed, or NULL with an exception. Steals it. */
@@ -613,7 +615,7 @@ TableObject *CamTable_New(cam_state *state, PyObject *source, PyObject *router) 
     self->router = app ? keep(self, PyObject_GetAttr(app, state->fastapi.str_router)) : NULL;
     PyObject *entries = self->router ? tuple(self, source, "entries") : NULL;
     if (entries == NULL || flag(source, "whole", &self->whole) < 0 ||
-        read_watched(self, source) < 0) {
+        read_watched(self, source) < 0 || CamMiddleware_Read(self, source) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -668,6 +670,7 @@ static void table_dealloc(PyObject *op) {
     PyMem_Free(self->watched_names);
     PyMem_Free(self->watched_empty);
     PyMem_Free(self->dict_versions);
+    PyMem_Free(self->layers);
     Py_CLEAR(self->kept);
     type->tp_free(op);
     Py_DECREF(type);

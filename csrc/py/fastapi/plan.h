@@ -132,9 +132,11 @@ typedef struct TableObject {
     Py_ssize_t name_count;
     PyObject **watched_empty; /* pairs of a dict and a key */
     Py_ssize_t empty_count;
-    PyObject *watched_dicts; /* tuple of dicts */
-    uint64_t *dict_versions; /* PyMem, owned: of each, where Python counts them */
-    uint64_t dict_changes;   /* else: all changes of watched dicts that were known */
+    PyObject *watched_dicts;  /* tuple of dicts */
+    uint64_t *dict_versions;  /* PyMem, owned: of each, where Python counts them */
+    uint64_t dict_changes;    /* else: all changes of watched dicts that were known */
+    struct cam_layer *layers; /* PyMem, owned: the user's middleware, if `whole` */
+    Py_ssize_t layer_count;
     bool whole;
 } TableObject;
 

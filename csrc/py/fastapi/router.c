@@ -321,14 +321,15 @@ static bool is_http(cam_state *state, PyObject *scope) {
     return http;
 }
 
-/* What passed over the middleware comes back through it: an exception with its circumstances, or
- * None for a request that is given back to FastAPI. New reference, or NULL without an exception if
- * there is neither. */
+/* What passed over the middleware comes back through it: an exception with its circumstances, a
+ * Response alone that the middleware is to see, or None for a request that is given back to
+ * FastAPI. New reference, or NULL without an exception if there is none of them. */
 static PyObject *take_failure(RouterObject *self, PyObject *scope) {
     PyObject *key = self->state->fastapi.str_failure;
     PyObject *failure = PyDict_GetItemWithError(scope, key);
-    if (failure == NULL ||
-        (failure != Py_None && (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 5))) {
+    if (failure == NULL || (failure != Py_None &&
+                            (!PyTuple_CheckExact(failure) ||
+                             (PyTuple_GET_SIZE(failure) != 5 && PyTuple_GET_SIZE(failure) != 1)))) {
         return NULL;
     }
     Py_INCREF(failure);
@@ -339,11 +340,28 @@ static PyObject *take_failure(RouterObject *self, PyObject *scope) {
 }
 
 static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *const *args) {
+    const cam_fastapi_constants *c = &self->state->fastapi;
     PyObject **of = &PyTuple_GET_ITEM(failure, 0);
-    PyObject *stack[] = {of[0], args[0], args[1], args[2], of[1], of[2], of[3], of[4]};
-    PyObject *awaitable = PyObject_Vectorcall(self->state->fastapi.fail, stack, 8, NULL);
+    PyObject *stack[8] = {of[0], args[0], args[1], args[2]};
+    bool response = PyTuple_GET_SIZE(failure) == 1;
+    if (!response) {
+        memcpy(stack + 4, of + 1, 4 * sizeof(PyObject *));
+    }
+    PyObject *awaitable = response ? PyObject_Vectorcall(c->respond, stack, 4, NULL)
+                                   : PyObject_Vectorcall(c->fail, stack, 8, NULL);
     Py_DECREF(failure);
     return awaitable;
+}
+
+/* Takes a request through the user's middleware on its way in. Whether it goes on to a route; if
+ * not, *call is what answers instead, or NULL, with or without an exception, as call_plan() has
+ * it. */
+static bool enter(RouterObject *self, TableObject *table, PyObject *const *args, cam_passed *passed,
+                  PyObject **call) {
+    cam_entered entered = CamMiddleware_Enter(table, args, passed, call);
+    self->native_count += entered == CAM_ENTER_ANSWERED;
+    self->fallback_count += entered == CAM_ENTER_STOPPED; /* it does not come to the router */
+    return entered == CAM_ENTER_PASSED;
 }
 
 /* The call for a request; NULL without an exception if FastAPI is to take it. `whole`: it comes
@@ -369,9 +387,11 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
     }
     const cam_entry *entry = NULL;
     PyObject *params = NULL, *path = NULL, *call = NULL;
+    cam_passed passed = {0};
     int plain = PyErr_Occurred() ? -1 : (failure != NULL ? 1 : CamTable_IsPlain(table));
     if (plain > 0 && !(whole && !table->whole) &&
         (failure != NULL || PyDict_Contains(scope, state->fastapi.str_telemetry) == 0) &&
+        (!whole || table->layer_count == 0 || enter(self, table, args, &passed, &call)) &&
         (path = route_path(state, scope)) != NULL &&
         match(self, table, scope, path, &entry, &params) > 0) {
         if (failure != NULL) {
@@ -389,6 +409,8 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
             call = CamCall_New(self, table, entry, scope, args[1], args[2], Py_NewRef(params));
             if (call != NULL) {
                 ((CallObject *)call)->whole = whole;
+                ((CallObject *)call)->passed = passed;
+                passed.origin = NULL;
             }
         }
     }
@@ -396,6 +418,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
         call = raise_failure(self, Py_NewRef(failure), args);
     }
     Py_XDECREF(failure);
+    Py_XDECREF(passed.origin);
     Py_XDECREF(path);
     Py_XDECREF(params);
     Py_DECREF(table);
@@ -458,6 +481,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->json_names, "json", "__dict__"},
         {&c->deepcopy, "copy", "deepcopy"},
         {&c->uuid, "uuid", "UUID"},
+        {&c->compressobj, "zlib", "compressobj"},
         {&c->validation_error, "pydantic_core", "ValidationError"},
         {&c->response, "starlette.responses", "Response"},
         {&c->json_response, "starlette.responses", "JSONResponse"},
@@ -469,6 +493,9 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->fail_here, calls, "fail_here"},
         {&c->fail_inside, calls, "fail_inside"},
         {&c->respond, calls, "respond"},
+        {&c->respond_inside, calls, "respond_inside"},
+        {&c->respond_json_inside, calls, "respond_json_inside"},
+        {&c->send_answer, calls, "send_answer"},
         {&c->validate_in_thread, calls, "validate_in_thread"},
         {&c->replay, calls, "replay"},
         {&c->received, calls, "received"},

@@ -116,6 +116,33 @@ async def respond(response: Any, scope: Scope, receive: Receive, send: Send) -> 
     await wrap_app_handling_exceptions(response, request)(scope, receive, send)
 
 
+async def respond_inside(
+    response: Any, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+) -> None:
+    """Do what respond() does inside the middleware, which was passed over.
+
+    For what the middleware's stand-in does not know: streams, files, whatever Response it is.
+    """
+    scope["camshaft.failure"] = (response,)
+    await app(scope, receive, send)
+
+
+async def respond_json_inside(
+    status: int, body: bytes, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+) -> None:
+    """Let the middleware, which was passed over, see to an answer that was made natively."""
+    response = Response(body, status_code=status, media_type="application/json")
+    await respond_inside(response, scope, receive, send, app)
+
+
+async def send_answer(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """Send an answer that no Response was made for."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def replay(events: list[Message], receive: Receive) -> Receive:
     """A receive() that gives what was received once more, then what comes."""
     queue = events[::-1]

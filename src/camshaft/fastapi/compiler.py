@@ -8,7 +8,7 @@ import logging
 import operator
 from typing import Any
 
-from camshaft.fastapi.plan import Entry, Table
+from camshaft.fastapi.plan import Entry, Layer, Table
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -62,6 +62,19 @@ def count_routes(table: Table) -> tuple[int, int]:
     """Return how many path operations have plans, and how many there are."""
     operations = [entry for entry in table.entries if is_operation(entry)]
     return sum(entry.plan is not None for entry in operations), len(operations)
+
+
+def name_layers(table: Table) -> str:
+    """Return the classes of the user's middleware that is stood in for."""
+    return ", ".join(f"{_NAMES[kind]}Middleware" for kind, _ in table.layers)
+
+
+_NAMES = {
+    Layer.CORS: "CORS",
+    Layer.GZIP: "GZip",
+    Layer.TRUSTED_HOST: "TrustedHost",
+    Layer.HTTPS_REDIRECT: "HTTPSRedirect",
+}
 
 
 def is_operation(entry: Entry) -> bool:

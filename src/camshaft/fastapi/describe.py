@@ -19,7 +19,7 @@ from fastapi.routing import APIRouter
 from camshaft._core import FastAPIRouter
 from camshaft.fastapi import schema
 from camshaft.fastapi.handlers import without_limit
-from camshaft.fastapi.middleware import stands_alone
+from camshaft.fastapi.middleware import Stack, look_through
 from camshaft.fastapi.plan import MISSING, Entry, Kind, Table
 from camshaft.fastapi.reasons import NotUnderstood, name_of
 from camshaft.fastapi.routes import _ROUTER_METHODS, Flattener, overridden
@@ -65,22 +65,39 @@ def describe(app: Any, *, trust: Trust | None = None) -> Table:
             _without_plan(entry, trust.generators) if _has_generators(entry) else entry
             for entry in entries
         ]
-    alone = trust.whole and whole is None and stands_alone(app)
+    stack, behind = _middleware(app, trust) if whole is None else (None, "")
+    alone = stack is not None
+    stack = Stack() if stack is None else stack
     if alone:
         # Instrumentation may put another stack there at any time.
         names += [(vars(app), name, vars(app)[name]) for name in ("middleware_stack", "root_path")]
     return Table(
         app=app,
         entries=tuple(entries),
-        watched_lists=tuple((each.routes, tuple(each.routes)) for each in flat.routers),
+        watched_lists=tuple(
+            (each, tuple(each))
+            for each in (*(router.routes for router in flat.routers), *stack.lists)
+        ),
         watched_names=(
             *((vars(each), "routes", each.routes) for each in flat.routers),
             *names,
         ),
         watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
         whole=alone,
-        watched_dicts=tuple(flat.states),
+        watched_dicts=(*flat.states, *stack.dicts),
+        layers=stack.layers,
+        behind=behind,
     )
+
+
+def _middleware(app: Any, trust: Trust) -> tuple[Stack | None, str]:
+    """Return the user's middleware if it can be stood in for, else what is in the way."""
+    if not trust.whole:
+        return None, "what FastAPI puts before its router is not as this camshaft knows it"
+    try:
+        return look_through(app, known=trust.middleware), ""
+    except NotUnderstood as why:
+        return None, why.reason
 
 
 def _has_generators(entry: Entry) -> bool:

@@ -12,7 +12,7 @@ import click
 
 from camshaft.application import ApplicationError, call_factory, import_application
 from camshaft.config import STARTUP_FAILURE
-from camshaft.fastapi.compiler import Compiler, count_routes, is_operation
+from camshaft.fastapi.compiler import Compiler, count_routes, is_operation, name_layers
 from camshaft.fastapi.find import find_application
 from camshaft.fastapi.plan import Entry
 
@@ -23,7 +23,6 @@ operation, so that there is nothing to plan."""
 
 def explain(app: Any, *, strict: bool = False) -> dict[str, Any]:
     """Return what the command shows, as it is written in JSON."""
-    from camshaft.fastapi.middleware import why_not_alone
     from camshaft.fastapi.releases import installed_versions
 
     table = Compiler(app, "strict" if strict else "native")()
@@ -33,7 +32,7 @@ def explain(app: Any, *, strict: bool = False) -> dict[str, Any]:
         "native": native,
         "operations": operations,
         "before_middleware": table.whole,
-        "middleware": "" if table.whole else why_not_alone(app) or "",
+        "middleware": name_layers(table) if table.whole else table.behind,
         "routes": [_explain_entry(entry) for entry in table.entries],
     }
 
@@ -60,7 +59,9 @@ def as_text(found: dict[str, Any]) -> str:
     """Return an explanation as a table for people."""
     lines = [f"{found['versions']}: {found['native']} of {found['operations']} routes native"]
     if found["before_middleware"]:
-        lines.append("No middleware: native routes are answered before FastAPI's own.")
+        layers = found["middleware"]
+        done = f"Native, too: {layers}" if layers else "No middleware"
+        lines.append(f"{done}: native routes are answered before FastAPI's own.")
     elif found["native"]:
         lines.append(f"Requests come through the middleware first: {found['middleware']}.")
     rows = [

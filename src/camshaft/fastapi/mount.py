@@ -3,8 +3,8 @@
 
 It stands at `app.router.middleware_stack`, which FastAPI's router calls for each request, so that
 all middleware stays where it is. With the mode "native" or "strict" our server calls the router's
-entrance in place of the application, which also passes over a middleware stack that is FastAPI's
-own.
+entrance in place of the application, which also passes over a middleware stack that can be stood in
+for: FastAPI's own, and of the user's what is Starlette's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,16 @@ class Mounted:
         """Say in a line how many routes are native, and have the first request find them ready."""
         import fastapi
 
-        native, operations = count_routes(self.compiler.look())
-        logger.info("FastAPI %s: %d of %d routes native", fastapi.__version__, native, operations)
+        table = self.compiler.look()
+        native, operations = count_routes(table)
+        behind = f", behind the middleware ({table.behind})" if native and table.behind else ""
+        logger.info(
+            "FastAPI %s: %d of %d routes native%s",
+            fastapi.__version__,
+            native,
+            operations,
+            behind,
+        )
         self.router.prepare()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Source(enum.IntEnum):
@@ -159,6 +159,51 @@ class Entry:
     advice: str = ""
 
 
+class Layer(enum.IntEnum):
+    """The user's middleware that can be stood in for, all of Starlette's."""
+
+    CORS = 0
+    GZIP = 1
+    TRUSTED_HOST = 2
+    HTTPS_REDIRECT = 3
+
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Cors(NamedTuple):
+    """What a CORSMiddleware holds; C reads it and the two below by position."""
+
+    simple: Headers  # of every answer to another origin
+    preflight: Headers
+    # Its own containers, which `in` is asked of as they are at the time.
+    origins: Any
+    methods: Any
+    headers: Any
+    fullmatch: Callable[[str], Any] | None  # of the expression for origins
+    all_origins: bool
+    all_headers: bool
+    credentials: bool
+    explicit_preflight: bool
+    private_network: bool
+
+
+class GZip(NamedTuple):
+    """What a GZipMiddleware holds."""
+
+    minimum_size: int
+    level: int  # as zlib has it
+    thread_minimum_size: int  # from here on the middleware itself compresses, in a thread
+    excluded: tuple[bytes, ...]  # types of content, "text/event-stream" or "video/*"
+
+
+class TrustedHost(NamedTuple):
+    """What a TrustedHostMiddleware holds."""
+
+    patterns: tuple[bytes, ...]  # names in lower case, or "*" and what a name ends with
+    any: bool
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
     """All of an application, and what must not have changed for it to hold."""
@@ -175,6 +220,10 @@ class Table:
     watched_empty: tuple[tuple[dict[str, Any], str], ...] = ()
     # The middleware stack is one that can be stood in for: requests may be answered before it.
     whole: bool = False
+    # The user's part of that stack, from the outermost on, with what each layer holds.
+    layers: tuple[tuple[Layer, tuple[Any, ...]], ...] = ()
+    # For `camshaft explain`: what is in the way of answering before the middleware, in words.
+    behind: str = ""
     # The members of routes and contexts that entries were read from. They are never written by
     # FastAPI; whoever edits one means the next request to see it.
     watched_dicts: tuple[dict[str, Any], ...] = ()

@@ -36,12 +36,17 @@ _WORDS = {
         starlette.applications:Starlette.build_middleware_stack
         starlette.middleware.errors:ServerErrorMiddleware
         starlette.middleware.exceptions:ExceptionMiddleware
+    """,
+    "middleware": """
         starlette.middleware.cors:CORSMiddleware
         starlette.middleware.gzip:GZipMiddleware
         starlette.middleware.gzip:GZipResponder
         starlette.middleware.gzip:IdentityResponder
         starlette.middleware.trustedhost:TrustedHostMiddleware
         starlette.middleware.httpsredirect:HTTPSRedirectMiddleware
+        starlette._utils:parse_host_header
+        starlette.datastructures:MutableHeaders
+        starlette.responses:PlainTextResponse
     """,
     "flat": """
         fastapi.routing:APIRoute.matches
@@ -157,7 +162,7 @@ _WORDS = {
 STAGES = {stage: tuple(words.split()) for stage, words in _WORDS.items()}
 """What the plans stand in for, as module:qualname, by the stage of a request."""
 
-ALONE = ("entry", "handler", "yield")
+ALONE = ("entry", "middleware", "handler", "yield")
 """Stages in which an unknown source is not accepted for having answered like a known one: what
 happens there under cancellation and failures is not seen in answers."""
 

@@ -22,6 +22,12 @@ class Trust:
     generators: NotUnderstood | None = None
     # Requests may be answered before the middleware stack.
     whole: bool = True
+    # Starlette's middleware for users may be stood in for.
+    middleware: bool = True
+
+
+_AROUND = ("entry", "middleware")
+"""Stages that a plan can do without: requests then come through them."""
 
 
 def decide(*, strict: bool) -> Trust:
@@ -32,7 +38,7 @@ def decide(*, strict: bool) -> Trust:
     does not say enough (releases.ALONE) they are not.
     """
     verdict = releases.judge()
-    replaced = {stage: items for stage, items in verdict.patched.items() if stage != "entry"}
+    replaced = {stage: items for stage, items in verdict.patched.items() if stage not in _AROUND}
     for replacements in replaced.values():
         item, by = replacements[0]
         return Trust(
@@ -41,9 +47,9 @@ def decide(*, strict: bool) -> Trust:
                 "do without what replaces it, or have it in a middleware",
             )
         )
-    whole = not {"entry"} & (verdict.unknown.keys() | verdict.patched.keys())
-    strange = dict(verdict.unknown)
-    strange.pop("entry", None)
+    odd = verdict.unknown.keys() | verdict.patched.keys()
+    whole, middleware = "entry" not in odd, "middleware" not in odd
+    strange = {stage: items for stage, items in verdict.unknown.items() if stage not in _AROUND}
     generators = None
     if "yield" in strange:
         generators = _unknown(verdict, strange.pop("yield"))
@@ -68,7 +74,7 @@ def decide(*, strict: bool) -> Trust:
             verdict.versions,
             ", ".join(sorted(strange)),
         )
-    return Trust(None, generators, whole)
+    return Trust(None, generators, whole, middleware)
 
 
 def _unknown(

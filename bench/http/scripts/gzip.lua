@@ -1,0 +1,3 @@
+-- SPDX-License-Identifier: MIT
+-- As all browsers do.
+wrk.headers["Accept-Encoding"] = "gzip, deflate, br"
