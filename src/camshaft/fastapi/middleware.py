@@ -110,7 +110,7 @@ class _Found:
 
 def _members(layer: Any, **kinds: Callable[[Any], bool]) -> dict[str, Any]:
     """Return the members of a middleware object, each of which must be as its class makes it."""
-    members = vars(layer)
+    members: dict[str, Any] = vars(layer)
     if members.keys() - {"app"} != kinds.keys():
         raise NotUnderstood(f"{name_of(type(layer))} has members of its own")
     for name, fits in kinds.items():
