@@ -106,6 +106,48 @@ def test_overridden_dependencies() -> None:
     assert (router.native_count, router.fallback_count) == (2, 1)
 
 
+def test_overrides_are_changed_in_place_and_beside() -> None:
+    app = FastAPI()
+    router, called = native(app)
+
+    async def real() -> str:
+        return "real"
+
+    @app.get("/")
+    async def root(value: str = Depends(real)) -> str:
+        return value
+
+    overrides = app.dependency_overrides
+    for _ in range(2):
+        run(called, Call("GET", "/"))
+    overrides[real] = lambda: "in place"
+    assert b"in place" in run(called, Call("GET", "/"))[0][1]["body"]
+    overrides.clear()
+    app.version = "2"  # in the same dict as what is watched, which stays native
+    run(called, Call("GET", "/"))
+    assert (router.native_count, router.fallback_count) == (3, 1)
+    app.dependency_overrides = {real: lambda: "another"}
+    assert b"another" in run(called, Call("GET", "/"))[0][1]["body"]
+    assert (router.native_count, router.fallback_count) == (3, 2)
+
+
+def test_a_list_of_routes_that_is_replaced() -> None:
+    app = FastAPI()
+    router, called = native(app)
+
+    @app.get("/")
+    async def root() -> str:
+        return "root"
+
+    routes = app.router.routes
+    run(called, Call("GET", "/"))
+    app.router.routes = []
+    assert run(called, Call("GET", "/"))[0][0]["status"] == 404
+    app.router.routes = routes
+    run(called, Call("GET", "/"))
+    assert (router.native_count, router.fallback_count) == (2, 1)
+
+
 def test_inside_middleware_of_the_users() -> None:
     app = FastAPI()
     seen: list[Any] = []

@@ -97,6 +97,11 @@
     X(inject)                                                                                      \
     X(build)
 
+typedef struct cam_dict_watcher {
+    int number; /* PyDict_AddWatcher's */
+    bool there;
+} cam_dict_watcher;
+
 typedef struct cam_fastapi_constants {
 #define X(name, text) PyObject *str_##name;
     CAM_FASTAPI_STRINGS(X)
@@ -104,9 +109,8 @@ typedef struct cam_fastapi_constants {
 #define X(name) PyObject *name;
     CAM_FASTAPI_OBJECTS(X)
 #undef X
-    int dict_watcher; /* PyDict_AddWatcher's number, if has_dict_watcher */
-    bool has_dict_watcher;
-    struct cam_pool_state *pool; /* fastapi/pool.c */
+    cam_dict_watcher state_watcher, home_watcher; /* fastapi/guard.c */
+    struct cam_pool_state *pool;                  /* fastapi/pool.c */
 } cam_fastapi_constants;
 
 #endif

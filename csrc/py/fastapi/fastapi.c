@@ -72,8 +72,11 @@ int cam_fastapi_traverse(cam_state *state, visitproc visit, void *arg) {
 
 void cam_fastapi_free(cam_state *state) {
 #if PY_VERSION_HEX >= 0x030C0000
-    if (state->fastapi.has_dict_watcher) {
-        (void)PyDict_ClearWatcher(state->fastapi.dict_watcher);
+    if (state->fastapi.state_watcher.there) {
+        (void)PyDict_ClearWatcher(state->fastapi.state_watcher.number);
+    }
+    if (state->fastapi.home_watcher.there) {
+        (void)PyDict_ClearWatcher(state->fastapi.home_watcher.number);
     }
 #endif
 #define X(name, text) Py_CLEAR(state->fastapi.str_##name);

@@ -431,174 +431,20 @@ static int read_entry(TableObject *self, cam_entry *entry, PyObject *source, PyO
     return entry->plan->needs_handler ? make_app(self, entry, router) : 0;
 }
 
-/* ---- what is watched ---- */
-
-/* The members of a tuple of tuples in one array, `width` of each. */
-static PyObject **read_rows(TableObject *self, PyObject *source, const char *name, Py_ssize_t width,
-                            Py_ssize_t *count) {
-    PyObject *rows = tuple(self, source, name);
-    if (rows == NULL) {
-        return NULL;
-    }
-    *count = PyTuple_GET_SIZE(rows);
-    PyObject **members = array(*count * width, sizeof(PyObject *));
-    for (Py_ssize_t i = 0; members != NULL && i < *count; i++) {
-        PyObject *row = PyTuple_GET_ITEM(rows, i);
-        if (!PyTuple_Check(row) || PyTuple_GET_SIZE(row) != width) {
-            PyErr_SetString(PyExc_TypeError, "what is watched must be a tuple of tuples");
-            PyMem_Free(members);
-            return NULL;
-        }
-        for (Py_ssize_t k = 0; k < width; k++) {
-            members[i * width + k] = PyTuple_GET_ITEM(row, k);
-        }
-    }
-    return members;
-}
-
-static int watch_dicts(TableObject *self);
-
-static int read_watched(TableObject *self, PyObject *source) {
-    self->watched_lists = read_rows(self, source, "watched_lists", 2, &self->list_count);
-    self->watched_names =
-        self->watched_lists ? read_rows(self, source, "watched_names", 3, &self->name_count) : NULL;
-    self->watched_empty = self->watched_names
-                              ? read_rows(self, source, "watched_empty", 2, &self->empty_count)
-                              : NULL;
-    if (self->watched_empty == NULL) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < self->list_count; i++) {
-        PyObject *items = keep(self, PySequence_Tuple(self->watched_lists[2 * i + 1]));
-        if (items == NULL) {
+static int read_guard(TableObject *self, PyObject *source) {
+    static const char *const names[] = {"watched_lists", "watched_names", "watched_empty",
+                                        "watched_dicts"};
+    PyObject *members[4];
+    for (size_t i = 0; i < 4; i++) {
+        members[i] = tuple(self, source, names[i]);
+        if (members[i] == NULL) {
             return -1;
         }
-        if (!PyList_Check(self->watched_lists[2 * i])) {
-            PyErr_SetString(PyExc_TypeError, "items can be watched in a list only");
-            return -1;
-        }
-        self->watched_lists[2 * i + 1] = items;
     }
     PyObject *module = PyImport_ImportModule("camshaft.fastapi.plan");
-    PyObject *missing = module ? PyObject_GetAttrString(module, "MISSING") : NULL;
+    PyObject *missing = module ? keep(self, PyObject_GetAttrString(module, "MISSING")) : NULL;
     Py_XDECREF(module);
-    Py_XDECREF(missing); /* the module's own, which stays */
-    for (Py_ssize_t i = 0; missing != NULL && i < self->name_count; i++) {
-        if (!PyDict_Check(self->watched_names[3 * i])) {
-            PyErr_SetString(PyExc_TypeError, "names can be watched in a dict only");
-            return -1;
-        }
-        if (self->watched_names[3 * i + 2] == missing) {
-            self->watched_names[3 * i + 2] = NULL;
-        }
-    }
-    self->watched_dicts = tuple(self, source, "watched_dicts");
-    for (Py_ssize_t i = 0; self->watched_dicts && i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
-        if (!PyDict_Check(PyTuple_GET_ITEM(self->watched_dicts, i))) {
-            PyErr_SetString(PyExc_TypeError, "only dicts can be watched_dicts");
-            return -1;
-        }
-    }
-    return missing && self->watched_dicts ? watch_dicts(self) : -1;
-}
-
-/* Dicts are to be as they were: Python 3.11 numbers their states, later ones tell of changes. */
-#if PY_VERSION_HEX < 0x030C0000
-
-static int watch_dicts(TableObject *self) {
-    Py_ssize_t count = PyTuple_GET_SIZE(self->watched_dicts);
-    self->dict_versions = array(count, sizeof *self->dict_versions);
-    for (Py_ssize_t i = 0; self->dict_versions != NULL && i < count; i++) {
-        PyObject *dict = PyTuple_GET_ITEM(self->watched_dicts, i);
-        self->dict_versions[i] = ((PyDictObject *)dict)->ma_version_tag;
-    }
-    return self->dict_versions ? 0 : -1;
-}
-
-static bool dicts_hold(const TableObject *self) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
-        PyObject *dict = PyTuple_GET_ITEM(self->watched_dicts, i);
-        if (((PyDictObject *)dict)->ma_version_tag != self->dict_versions[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-#else
-
-/* The callback is told of nothing but the dict, so this is the process's: a change of one
- * application's objects has the tables of all compiled anew, which is rare. */
-static uint64_t dict_changes;
-
-static int note_change(PyDict_WatchEvent event, PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
-                       PyObject *Py_UNUSED(value)) {
-    dict_changes += event != PyDict_EVENT_DEALLOCATED;
-    return 0;
-}
-
-static int watch_dicts(TableObject *self) {
-    cam_fastapi_constants *c = &self->state->fastapi;
-    if (!c->has_dict_watcher) {
-        c->dict_watcher = PyDict_AddWatcher(note_change);
-        if (c->dict_watcher < 0) {
-            return -1;
-        }
-        c->has_dict_watcher = true;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->watched_dicts); i++) {
-        if (PyDict_Watch(c->dict_watcher, PyTuple_GET_ITEM(self->watched_dicts, i)) < 0) {
-            return -1;
-        }
-    }
-    self->dict_changes = dict_changes;
-    return 0;
-}
-
-static bool dicts_hold(const TableObject *self) {
-    return self->dict_changes == dict_changes;
-}
-
-#endif
-
-int CamTable_Holds(TableObject *self) {
-    if (!dicts_hold(self)) {
-        return 0;
-    }
-    for (Py_ssize_t i = 0; i < self->name_count; i++) {
-        PyObject **row = &self->watched_names[3 * i];
-        PyObject *value = PyDict_GetItemWithError(row[0], row[1]);
-        if (value != row[2]) {
-            return value == NULL && PyErr_Occurred() ? -1 : 0;
-        }
-    }
-    for (Py_ssize_t i = 0; i < self->list_count; i++) {
-        PyObject *list = self->watched_lists[2 * i], *items = self->watched_lists[2 * i + 1];
-        Py_ssize_t count = PyTuple_GET_SIZE(items);
-        if (PyList_GET_SIZE(list) != count ||
-            memcmp(((PyListObject *)list)->ob_item, ((PyTupleObject *)items)->ob_item,
-                   (size_t)count * sizeof(PyObject *)) != 0) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-int CamTable_IsPlain(TableObject *self) {
-    for (Py_ssize_t i = 0; i < self->empty_count; i++) {
-        PyObject **row = &self->watched_empty[2 * i];
-        PyObject *value = PyDict_GetItemWithError(row[0], row[1]);
-        if (value == NULL) {
-            if (PyErr_Occurred()) {
-                return -1;
-            }
-            continue;
-        }
-        if (!PyDict_CheckExact(value) || PyDict_GET_SIZE(value) > 0) {
-            return 0;
-        }
-    }
-    return 1;
+    return missing ? CamGuard_Read(&self->guard, self->state, members, missing) : -1;
 }
 
 /* ---- the object ---- */
@@ -615,7 +461,7 @@ TableObject *CamTable_New(cam_state *state, PyObject *source, PyObject *router) 
     self->router = app ? keep(self, PyObject_GetAttr(app, state->fastapi.str_router)) : NULL;
     PyObject *entries = self->router ? tuple(self, source, "entries") : NULL;
     if (entries == NULL || flag(source, "whole", &self->whole) < 0 ||
-        read_watched(self, source) < 0 || CamMiddleware_Read(self, source) < 0) {
+        read_guard(self, source) < 0 || CamMiddleware_Read(self, source) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -666,11 +512,8 @@ static void table_dealloc(PyObject *op) {
         }
     }
     PyMem_Free(self->entries);
-    PyMem_Free(self->watched_lists);
-    PyMem_Free(self->watched_names);
-    PyMem_Free(self->watched_empty);
-    PyMem_Free(self->dict_versions);
     PyMem_Free(self->layers);
+    CamGuard_Free(&self->guard);
     Py_CLEAR(self->kept);
     type->tp_free(op);
     Py_DECREF(type);

@@ -11,6 +11,7 @@
 
 #include "state.h"
 
+#include "fastapi/guard.h"
 #include "route/pattern.h"
 
 /* The values of camshaft.fastapi.plan.Source, Kind and Injected. */
@@ -126,15 +127,7 @@ typedef struct TableObject {
     PyObject *router; /* app.router */
     cam_entry *entries;
     Py_ssize_t entry_count;
-    PyObject **watched_lists; /* pairs of a list and a tuple of its items */
-    Py_ssize_t list_count;
-    PyObject **watched_names; /* triples of a dict, a key and a value (NULL: not there) */
-    Py_ssize_t name_count;
-    PyObject **watched_empty; /* pairs of a dict and a key */
-    Py_ssize_t empty_count;
-    PyObject *watched_dicts;  /* tuple of dicts */
-    uint64_t *dict_versions;  /* PyMem, owned: of each, where Python counts them */
-    uint64_t dict_changes;    /* else: all changes of watched dicts that were known */
+    cam_guard guard;
     struct cam_layer *layers; /* PyMem, owned: the user's middleware, if `whole` */
     Py_ssize_t layer_count;
     bool whole;
@@ -145,10 +138,5 @@ int cam_table_exec(PyObject *module, cam_state *state);
 /* A table of what `source` describes. `router` is the FastAPIRouter that will carry it out. Runs
  * user code. NULL with an exception. */
 TableObject *CamTable_New(cam_state *state, PyObject *source, PyObject *router);
-
-/* Whether the application is still what the table was made of: 1, 0, or -1 with an exception. */
-int CamTable_Holds(TableObject *self);
-/* Whether nothing is overridden for this request: 1, 0, or -1 with an exception. */
-int CamTable_IsPlain(TableObject *self);
 
 #endif

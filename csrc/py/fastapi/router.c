@@ -19,7 +19,7 @@ static int current_table(RouterObject *self, TableObject **table) {
     *table = NULL;
     if (self->table != NULL) {
         TableObject *known = (TableObject *)Py_NewRef(self->table);
-        int holds = CamTable_Holds(known);
+        int holds = CamGuard_Holds(&known->guard);
         if (holds > 0) {
             *table = known;
             return 1;
@@ -50,7 +50,11 @@ static int current_table(RouterObject *self, TableObject **table) {
     }
     *table = (TableObject *)Py_NewRef(made);
     Py_XSETREF(self->table, made);
-    return 1;
+    int holds = CamGuard_Holds(&(*table)->guard); /* the application's code ran meanwhile */
+    if (holds <= 0) {
+        Py_CLEAR(*table);
+    }
+    return holds;
 }
 
 /* ---- matching ---- */
@@ -388,7 +392,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
     const cam_entry *entry = NULL;
     PyObject *params = NULL, *path = NULL, *call = NULL;
     cam_passed passed = {0};
-    int plain = PyErr_Occurred() ? -1 : (failure != NULL ? 1 : CamTable_IsPlain(table));
+    int plain = PyErr_Occurred() ? -1 : (failure != NULL || CamGuard_IsPlain(&table->guard));
     if (plain > 0 && !(whole && !table->whole) &&
         (failure != NULL || PyDict_Contains(scope, state->fastapi.str_telemetry) == 0) &&
         (!whole || table->layer_count == 0 || enter(self, table, args, &passed, &call)) &&
