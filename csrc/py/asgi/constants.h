@@ -101,9 +101,6 @@
     X(create_future, "create_future")                                                              \
     X(create_task, "create_task")                                                                  \
     X(cancel, "cancel")                                                                            \
-    X(done, "done")                                                                                \
-    X(set_result, "set_result")                                                                    \
-    X(future_blocking, "_asyncio_future_blocking")                                                 \
     X(throw, "throw")                                                                              \
     X(get, "get")                                                                                  \
     X(debug, "debug")                                                                              \

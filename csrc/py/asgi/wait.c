@@ -3,6 +3,7 @@
 
 #include "compat.h"
 #include "coroutine.h"
+#include "loop/task.h"
 
 /* At the end: who has waited longest is woken first, as with an asyncio.Queue. There is hardly ever
  * more than one. */
@@ -55,15 +56,7 @@ void CamWait_Wake(WaitObject *self) {
     if (future == NULL) {
         return;
     }
-    PyObject *done = PyObject_CallMethodNoArgs(future, state->asgi.str_done);
-    int is_done = done ? PyObject_IsTrue(done) : -1;
-    Py_XDECREF(done);
-    if (is_done == 0) {
-        PyObject *none = PyObject_CallMethodOneArg(future, state->asgi.str_set_result, Py_None);
-        is_done = none ? 0 : -1;
-        Py_XDECREF(none);
-    }
-    if (is_done < 0) {
+    if (CamTask_Resolve(state, future) < 0) {
         PyErr_WriteUnraisable(future);
     }
     Py_DECREF(future);
@@ -73,7 +66,7 @@ void CamWait_Wake(WaitObject *self) {
 static PySendResult suspend(WaitObject *self, RunObject *run, PyObject **result) {
     cam_state *state = run->state;
     PyObject *future = PyObject_CallMethodNoArgs(run->server->loop, state->asgi.str_create_future);
-    if (future == NULL || PyObject_SetAttr(future, state->asgi.str_future_blocking, Py_True) < 0) {
+    if (future == NULL || CamTask_MarkAwaited(state, future) < 0) {
         Py_XDECREF(future);
         end_wait(self);
         return PYGEN_ERROR;

@@ -43,6 +43,14 @@ PyObject *CamTask_New(LoopObject *loop, PyObject *coro, PyObject *name, PyObject
 int cam_task_step_exec(PyObject *module, cam_state *state);
 void cam_task_free_stock(cam_state *state);
 
+/*
+ * For C code that suspends a task on a future of its own: what a coroutine does with one that it
+ * awaits (_asyncio_future_blocking), and set_result(None) unless it is done. For any future, of any
+ * loop; at little cost for an asyncio.Future where tasks are driven. 0, or -1. May run user code.
+ */
+int CamTask_MarkAwaited(cam_state *state, PyObject *future);
+int CamTask_Resolve(cam_state *state, PyObject *future);
+
 /* Queues a step that throws `error` (NULL: sends None) into the coroutine. 0, or -1. */
 int CamTask_StepSoon(cam_state *state, CamStockTask *task, PyObject *error);
 

@@ -330,42 +330,44 @@ static int end_by(CamStockTask *task, PyObject *method, PyObject *argument) {
     return answer ? 0 : -1;
 }
 
-/* Queues a callback of the task, which is done. */
-static int queue_callback(cam_state *state, CamStockTask *task, PyObject *callback,
+/* Queues a callback of the future or task, which is done. */
+static int queue_callback(cam_state *state, CamStockFuture *future, PyObject *callback,
                           PyObject *context) {
-    LoopObject *loop = queue_of(state, task->loop);
+    LoopObject *loop = queue_of(state, future->loop);
     if (loop == NULL) {
-        return call_soon(state, task->loop, callback, (PyObject *)task, context);
+        return call_soon(state, future->loop, callback, (PyObject *)future, context);
     }
     Resumption *resumption = (Resumption *)callback;
     if (Py_TYPE(callback) == (PyTypeObject *)state->resumption_type && resumption->task != NULL &&
         resumption->error == NULL && resumption->future == NULL &&
         resumption->task->context == context && PyContext_CheckExact(context)) {
-        resumption->future = Py_NewRef(task);
+        resumption->future = Py_NewRef(future);
         return CamLoop_Enqueue(loop, run_resumption, callback);
     }
-    PyObject *argument = (PyObject *)task;
+    PyObject *argument = (PyObject *)future;
     HandleObject *handle = CamHandle_New(loop, callback, &argument, 1, context);
     int status = handle ? CamLoop_Enqueue(loop, NULL, (PyObject *)handle) : -1;
     release((PyObject *)handle, NULL);
     return status;
 }
 
-static int finish(cam_state *state, CamStockTask *task, PyObject *result) {
-    if (task->status != CAM_STOCK_PENDING) { /* ended from inside, by a method of Future's */
+/* set_result() of a future or task. */
+static int finish(cam_state *state, CamStockFuture *future, PyObject *result) {
+    if (future->status != CAM_STOCK_PENDING) { /* a task, from inside, by a method of Future's */
         PyErr_SetString(state->invalid_state_error, "invalid state");
         return -1;
     }
-    Py_XSETREF(task->result, Py_NewRef(result));
-    task->status = CAM_STOCK_FINISHED;
-    PyObject *callback = task->callback0;
-    PyObject *context = task->context0;
-    PyObject *others = task->callbacks;
-    task->callback0 = task->context0 = task->callbacks = NULL;
-    int status = callback ? queue_callback(state, task, callback, context) : 0;
+    Py_XSETREF(future->result, Py_NewRef(result));
+    future->status = CAM_STOCK_FINISHED;
+    PyObject *callback = future->callback0;
+    PyObject *context = future->context0;
+    PyObject *others = future->callbacks;
+    future->callback0 = future->context0 = future->callbacks = NULL;
+    int status = callback ? queue_callback(state, future, callback, context) : 0;
     for (Py_ssize_t i = 0; status == 0 && others != NULL && i < PyList_GET_SIZE(others); i++) {
         PyObject *pair = Py_NewRef(PyList_GET_ITEM(others, i));
-        status = queue_callback(state, task, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+        status =
+            queue_callback(state, future, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
         release(pair, NULL);
     }
     release(callback, context);
@@ -375,10 +377,39 @@ static int finish(cam_state *state, CamStockTask *task, PyObject *result) {
     return status;
 }
 
+/* Whether it is an asyncio.Future, no subclass, whose layout is known. */
+static bool is_known_future(const cam_state *state, PyObject *object) {
+    return state->drives_tasks && Py_TYPE(object) == (PyTypeObject *)state->stock_future;
+}
+
+int CamTask_MarkAwaited(cam_state *state, PyObject *future) {
+    if (is_known_future(state, future)) {
+        ((CamStockFuture *)future)->blocking = 1;
+        return 0;
+    }
+    return PyObject_SetAttr(future, state->str__asyncio_future_blocking, Py_True);
+}
+
+int CamTask_Resolve(cam_state *state, PyObject *future) {
+    if (is_known_future(state, future)) {
+        CamStockFuture *stock = (CamStockFuture *)future;
+        return stock->status == CAM_STOCK_PENDING ? finish(state, stock, Py_None) : 0;
+    }
+    PyObject *done = PyObject_CallMethodNoArgs(future, state->str_done);
+    int is_done = done ? PyObject_IsTrue(done) : -1;
+    Py_XDECREF(done);
+    if (is_done != 0) {
+        return is_done < 0 ? -1 : 0;
+    }
+    PyObject *none = PyObject_CallMethodOneArg(future, state->str_set_result, Py_None);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
 /* The coroutine has returned `value`. */
 static int returned(cam_state *state, CamStockTask *task, PyObject *value) {
     if (!task->must_cancel) {
-        return finish(state, task, value);
+        return finish(state, (CamStockFuture *)task, value);
     }
     task->must_cancel = 0; /* cancelled right before it ended */
     PyObject *message = Py_NewRef(task->cancel_message ? task->cancel_message : Py_None);
