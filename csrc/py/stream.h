@@ -26,6 +26,9 @@ int CamStream_Write(PyObject *stream, const char *data, Py_ssize_t size);
 /* The same for a bytes object, which is kept and not copied when it is large. */
 int CamStream_WriteBytes(PyObject *stream, PyObject *bytes);
 
+/* The same for a str of exactly that type whose characters are all ASCII. */
+int CamStream_WriteText(PyObject *stream, PyObject *text);
+
 /* Queues `size` bytes (not 0) of a regular file, from `offset` on, which go out by sendfile(2) in
  * their turn; they count as bytes queued. Takes the descriptor over, whatever comes of it. If the
  * file is shorter by then, or cannot be read, the connection is lost. Linux only. 0 or -1. */

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -91,6 +92,26 @@ def test_character_over_fragments(start: Serve) -> None:
         )
         assert ws.read_text() == "🎲"
         ws.send(frame(TEXT, letter[:2], fin=False), frame(CONTINUATION, b""))
+        assert ws.read_close()[0] == 1007
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 50, 70_000])
+@pytest.mark.parametrize("letter", ["é", "€", "🎲"])
+def test_text_that_is_ascii_for_a_while(start: Serve, size: int, letter: str) -> None:
+    """Wherever the first other character stands, also cut up."""
+    with open_websocket(start(echo)) as ws:
+        for place in range(3):
+            pieces = [b"a" * size, b"b", b"c" * size]
+            pieces.insert(place, letter.encode()[:1])
+            pieces.insert(place + 1, letter.encode()[1:])
+            ws.send(
+                *(
+                    frame(CONTINUATION if i else TEXT, piece, fin=i == len(pieces) - 1)
+                    for i, piece in enumerate(pieces)
+                )
+            )
+            assert ws.read_text() == b"".join(pieces).decode()
+        ws.send(frame(TEXT, b"a" * size, fin=False), frame(CONTINUATION, b"b\xff", fin=False))
         assert ws.read_close()[0] == 1007
 
 
@@ -317,6 +338,33 @@ def test_send_what_cannot_be_sent(start: Serve, event: Any, error: type[Exceptio
         ws.finish()
 
 
+def test_large_texts_that_wait_to_be_sent(start: Serve) -> None:
+    """Those in ASCII wait as they are, whoever else has them, or nobody."""
+
+    class Text(str):
+        pass
+
+    def texts() -> Iterator[str]:
+        for size in (16 * 1024, 16 * 1024 + 1, 100_000, 1_000_000):
+            yield "a" * size
+            yield Text("b" * size)
+            yield "c" * size + "é"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for value in texts():
+            event = {"type": "websocket.send", "text": value}
+            await send(event)
+            event["text"] += "more"
+        await receive()
+
+    with open_websocket(start(app)) as ws:
+        for value in texts():
+            assert ws.read_text() == value
+        ws.finish()
+
+
 def test_one_write_for_head_and_payload(start: Serve) -> None:
     """Of a transport that is not ours as well, where each write is a system call."""
 
@@ -390,3 +438,25 @@ def test_receive_and_send_from_other_tasks(start: Serve) -> None:
         ws.finish()
     served.until(lambda: not served.http.tasks)
     assert [level for level, _, _ in served.log.records] == ["info"] * 3
+
+
+class Future(asyncio.Future[Any]):
+    """Not quite asyncio's."""
+
+
+@pytest.mark.parametrize("kind", [Future, asyncio.futures._PyFuture])  # type: ignore[attr-defined]
+def test_receive_waits_on_any_future(start: Serve, kind: Any) -> None:
+    served = start(echo)
+    made = []
+
+    def create_future() -> Any:
+        made.append(kind(loop=served.loop))
+        return made[-1]
+
+    served.loop.create_future = create_future  # type: ignore[method-assign]
+    with open_websocket(served) as ws:
+        for _ in range(3):
+            ws.send(text("text"))
+            assert ws.read_text() == "text"
+        ws.finish()
+    served.until(lambda: len(made) >= 3 and all(future.done() for future in made))

@@ -55,6 +55,9 @@ async def messages(loop, sock):
     frames = [
         text("text"),
         text("é" * 1000),
+        text("a" * 70_000),
+        frame(TEXT, b"a" * 1000, fin=False),
+        frame(CONTINUATION, "é".encode()),
         frame(BINARY, b"x" * 70_000),
         frame(TEXT, b"a", fin=False),
         frame(PING, b"p"),
@@ -62,7 +65,7 @@ async def messages(loop, sock):
     ]
     await loop.sock_sendall(sock, handshake() + b"".join(frames))
     received = 0
-    while received < 72_000:
+    while received < 143_000:
         received += len(await loop.sock_recv(sock, 1 << 16))
     await loop.sock_sendall(sock, close(1000, "reason"))
     assert await to_the_end(loop, sock)

@@ -12,8 +12,8 @@ static uint64_t high_bits(const uint8_t *bytes) {
     return word & 0x8080808080808080;
 }
 
-/* How many bytes of ASCII a text begins with. */
-static size_t ascii_run(const uint8_t *text, size_t len) {
+size_t cam_utf8_ascii(const char *bytes, size_t len) {
+    const uint8_t *text = (const uint8_t *)bytes;
     size_t i = 0;
     while (len - i >= WORD) {
         uint64_t high = high_bits(text + i);
@@ -113,7 +113,7 @@ bool cam_utf8_feed(cam_utf8 *state, const char *text, size_t len) {
             state->high = 0xbf;
             i++;
         } else if (c < 0x80) {
-            i += ascii_run(bytes + i, len - i);
+            i += cam_utf8_ascii(text + i, len - i);
         } else {
             size_t plain = plain_run(bytes + i, len - i);
             if (plain == 0 && !begin(state, c)) {

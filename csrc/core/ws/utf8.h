@@ -30,6 +30,9 @@ static inline bool cam_utf8_complete(const cam_utf8 *state) {
     return state->left == 0 && !state->failed;
 }
 
+/* How many bytes of ASCII a text begins with. */
+size_t cam_utf8_ascii(const char *text, size_t len);
+
 /* A whole text at once. */
 static inline bool cam_utf8_valid(const char *text, size_t len) {
     cam_utf8 state = {0};

@@ -127,6 +127,17 @@ int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject 
     return result;
 }
 
+int CamTransport_WriteText(cam_state *state, cam_transport transport, PyObject *text) {
+    (void)state;
+    if (transport.object == NULL) {
+        return 0;
+    }
+    Py_INCREF(transport.object);
+    int result = CamStream_WriteText(transport.object, text);
+    Py_DECREF(transport.object);
+    return result;
+}
+
 bool CamTransport_SendsFiles(cam_transport transport) {
 #ifdef __linux__
     return transport.kind == CAM_TRANSPORT_STREAM;

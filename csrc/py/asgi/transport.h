@@ -26,6 +26,14 @@ cam_transport CamTransport_Of(cam_state *state, PyObject *object);
 int CamTransport_Write(cam_state *state, cam_transport transport, const char *data, size_t size);
 int CamTransport_WriteBytes(cam_state *state, cam_transport transport, PyObject *bytes);
 
+/* Whether it takes texts as they are. */
+static inline bool CamTransport_KeepsText(cam_transport transport) {
+    return transport.kind == CAM_TRANSPORT_STREAM;
+}
+
+/* Writes an ASCII str, of exactly that type. Only for a transport that keeps texts. */
+int CamTransport_WriteText(cam_state *state, cam_transport transport, PyObject *text);
+
 /* Whether it takes files as they are. */
 bool CamTransport_SendsFiles(cam_transport transport);
 

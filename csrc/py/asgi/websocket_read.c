@@ -3,8 +3,9 @@
  * What a WebSocket receives: frames, which become messages, which wait for receive().
  *
  * A message that is all there is made into its object straight from the transport's buffer. One
- * that comes in pieces is gathered in a bytes object, which for binary messages becomes the
- * message itself.
+ * that comes in pieces is gathered in an object that becomes the message itself: bytes, or for
+ * text, as long as all of it is ASCII, str. Other text is gathered in bytes, and decoded at its
+ * end.
  */
 #include "asgi/websocket.h"
 
@@ -73,10 +74,34 @@ static PyObject *pop(WebSocketObject *self) {
 
 /* ---- frames ---- */
 
-/* Makes room for a piece, with what will follow it in its frame in mind. */
-static int reserve(WebSocketObject *self, size_t size, uint64_t rest) {
+/* What is gathered is bytes or str. */
+
+static char *room_of(PyObject *message) {
+    return PyBytes_Check(message) ? PyBytes_AS_STRING(message) : PyUnicode_DATA(message);
+}
+
+static size_t capacity_of(PyObject *message) {
+    return (size_t)(PyBytes_Check(message) ? PyBytes_GET_SIZE(message)
+                                           : PyUnicode_GET_LENGTH(message));
+}
+
+/* On error NULL becomes the message. */
+static int resize(PyObject **message, size_t size) {
+    if (PyBytes_Check(*message)) {
+        return _PyBytes_Resize(message, (Py_ssize_t)size);
+    }
+    if (PyUnicode_Resize(message, (Py_ssize_t)size) < 0) {
+        Py_CLEAR(*message);
+        return -1;
+    }
+    return 0;
+}
+
+/* Makes room for a piece, with what will follow it in its frame in mind; at first in a str if
+ * `ascii`. */
+static int reserve(WebSocketObject *self, size_t size, uint64_t rest, bool ascii) {
     size_t needed = self->message_len + size;
-    size_t capacity = self->message ? (size_t)PyBytes_GET_SIZE(self->message) : 0;
+    size_t capacity = self->message ? capacity_of(self->message) : 0;
     if (self->message != NULL && capacity >= needed) {
         return 0;
     }
@@ -89,24 +114,37 @@ static int reserve(WebSocketObject *self, size_t size, uint64_t rest) {
         wanted = MESSAGE_MIN;
     }
     if (self->message == NULL) {
-        self->message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)wanted);
+        self->message = ascii ? PyUnicode_New((Py_ssize_t)wanted, 127)
+                              : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)wanted);
         return self->message ? 0 : -1;
     }
-    if (_PyBytes_Resize(&self->message, (Py_ssize_t)wanted) < 0) {
+    if (resize(&self->message, wanted) < 0) {
         self->message_len = 0;
         return -1;
     }
     return 0;
 }
 
-/* The message that has been gathered, a bytes object. */
+/* A text that was ASCII so far is not any more: it is gathered in bytes from here on. */
+static int leave_ascii(WebSocketObject *self) {
+    PyObject *text = self->message;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, PyUnicode_GET_LENGTH(text));
+    if (bytes == NULL) {
+        return -1;
+    }
+    memcpy(PyBytes_AS_STRING(bytes), PyUnicode_DATA(text), self->message_len);
+    Py_SETREF(self->message, bytes);
+    return 0;
+}
+
+/* The message that has been gathered, without the room that is left. */
 static PyObject *take_gathered(WebSocketObject *self) {
     PyObject *message = self->message;
     size_t len = self->message_len;
     self->message = NULL;
     self->message_len = 0;
-    if (len < (size_t)PyBytes_GET_SIZE(message)) {
-        (void)_PyBytes_Resize(&message, (Py_ssize_t)len); /* NULL on error */
+    if (len < capacity_of(message)) {
+        (void)resize(&message, len); /* NULL on error */
     }
     return message;
 }
@@ -119,9 +157,18 @@ static int deliver(WebSocketObject *self, PyObject *message, size_t size) {
     return 0;
 }
 
-/* A whole text. Python's decoder refuses what RFC 3629 does. */
+/* A whole text. Python's decoder refuses what RFC 3629 does; it is slower than a look whether all
+ * is ASCII, and a copy. Of one character there is a str already. */
 static int deliver_text(WebSocketObject *self, const char *data, size_t size) {
-    PyObject *text = PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, NULL);
+    PyObject *text;
+    if (size > 1 && cam_utf8_ascii(data, size) == size) {
+        text = PyUnicode_New((Py_ssize_t)size, 127);
+        if (text != NULL) {
+            memcpy(PyUnicode_DATA(text), data, size);
+        }
+    } else {
+        text = PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, NULL);
+    }
     if (text != NULL) {
         return deliver(self, text, size);
     }
@@ -147,13 +194,20 @@ static int take_payload(WebSocketObject *self, const cam_ws_piece *piece, PyObje
     if (piece->begins) {
         self->utf8 = (cam_utf8){0};
     }
-    if (text && !cam_utf8_feed(&self->utf8, data, size)) {
+    bool ascii = text && (self->message == NULL || PyUnicode_Check(self->message));
+    if (ascii && cam_utf8_ascii(data, size) < size) {
+        ascii = false;
+        if (self->message != NULL && leave_ascii(self) < 0) {
+            return -1;
+        }
+    }
+    if (text && !ascii && !cam_utf8_feed(&self->utf8, data, size)) {
         return cam_websocket_end_by_peer(self, CAM_WS_E_UTF8);
     }
-    if (reserve(self, size, rest) < 0) {
+    if (reserve(self, size, rest, ascii) < 0) {
         return -1;
     }
-    memcpy(PyBytes_AS_STRING(self->message) + self->message_len, data, size);
+    memcpy(room_of(self->message) + self->message_len, data, size);
     self->message_len += size;
     if (!piece->ends) {
         return 0;
@@ -165,8 +219,8 @@ static int take_payload(WebSocketObject *self, const cam_ws_piece *piece, PyObje
     if (gathered == NULL) {
         return -1;
     }
-    size = (size_t)PyBytes_GET_SIZE(gathered);
-    if (!text) {
+    size = capacity_of(gathered);
+    if (!text || PyUnicode_Check(gathered)) {
         return deliver(self, gathered, size);
     }
     int result = deliver_text(self, PyBytes_AS_STRING(gathered), size);

@@ -2,8 +2,9 @@
 /*
  * What a WebSocket sends: each message is one frame, and its head and payload leave in one write.
  *
- * A large bytes object is not copied, a large str once (our own transports send at the end of the
- * loop's turn whatever was written in pieces until then; another loop's are given one object).
+ * A large bytes object is not copied, nor is a large str in ASCII but over TLS, any other str once
+ * (our own transports send at the end of the loop's turn whatever was written in pieces until then;
+ * another loop's are given one object).
  */
 #include "asgi/websocket.h"
 
@@ -17,14 +18,23 @@ enum {
 
 /* ---- frames ---- */
 
-/* Writes head and payload from `data`; `bytes` is the bytes object that it is all of, or NULL. */
-static int write_frame(WebSocketObject *self, unsigned first, PyObject *bytes, const char *data,
+/* Writes a payload that is too large to be copied. */
+static int write_whole(cam_state *state, cam_transport transport, PyObject *object) {
+    return PyBytes_Check(object) ? CamTransport_WriteBytes(state, transport, object)
+                                 : CamTransport_WriteText(state, transport, object);
+}
+
+/* Writes head and payload from `data`; `object` is the bytes object or the ASCII str that it is all
+ * of, or NULL. */
+static int write_frame(WebSocketObject *self, unsigned first, PyObject *object, const char *data,
                        size_t size) {
     HttpProtocolObject *connection = (HttpProtocolObject *)Py_NewRef(self->connection);
     cam_transport transport = connection->transport;
     char head[CAM_WS_MAX_HEAD];
     size_t head_size = cam_ws_write_head(head, CAM_WS_FIN | first, size, NULL);
-    bool joins = transport.kind == CAM_TRANSPORT_OTHER || (bytes == NULL && size > JOIN_LIMIT);
+    bool kept = object != NULL && (PyBytes_Check(object) || (PyUnicode_CheckExact(object) &&
+                                                             CamTransport_KeepsText(transport)));
+    bool joins = transport.kind == CAM_TRANSPORT_OTHER || (!kept && size > JOIN_LIMIT);
     int result;
     if (joins) {
         PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(head_size + size));
@@ -38,7 +48,7 @@ static int write_frame(WebSocketObject *self, unsigned first, PyObject *bytes, c
     } else {
         result = CamTransport_Write(self->state, transport, head, head_size);
         if (result == 0) {
-            result = size > JOIN_LIMIT ? CamTransport_WriteBytes(self->state, transport, bytes)
+            result = size > JOIN_LIMIT ? write_whole(self->state, transport, object)
                                        : CamTransport_Write(self->state, transport, data, size);
         }
     }
@@ -78,16 +88,18 @@ static int write_compressed(WebSocketObject *self, unsigned opcode, PyObject *by
     return result;
 }
 
-static int write_message(WebSocketObject *self, unsigned opcode, PyObject *bytes, const char *data,
+/* `object` as for write_frame. */
+static int write_message(WebSocketObject *self, unsigned opcode, PyObject *object, const char *data,
                          size_t size) {
     if (self->phase != CAM_WEBSOCKET_OPEN) {
         return 0; /* closed while the event was looked at */
     }
     if (self->codec == NULL || size < CAM_DEFLATE_MIN) {
-        return write_frame(self, opcode, bytes, data, size);
+        return write_frame(self, opcode, object, data, size);
     }
-    PyObject *payload =
-        bytes ? Py_NewRef(bytes) : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    PyObject *payload = object != NULL && PyBytes_Check(object)
+                            ? Py_NewRef(object)
+                            : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
     int result = payload ? write_compressed(self, opcode, payload) : -1;
     Py_XDECREF(payload);
     return result;
@@ -100,7 +112,7 @@ static int write_text(WebSocketObject *self, PyObject *text) {
         return -1;
     }
     if (PyUnicode_IS_COMPACT_ASCII(text)) {
-        return write_message(self, CAM_WS_TEXT, NULL, PyUnicode_DATA(text),
+        return write_message(self, CAM_WS_TEXT, text, PyUnicode_DATA(text),
                              (size_t)PyUnicode_GET_LENGTH(text));
     }
     /* Not PyUnicode_AsUTF8(), which would keep the copy with the str. */

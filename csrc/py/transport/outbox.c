@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 enum {
-    KEEP_SIZE = 2 * 1024, /* bytes objects from here on are kept even behind a copy */
+    KEEP_SIZE = 2 * 1024, /* objects from here on are kept even behind a copy */
     FIRST_ROOM = 448,     /* with its header still one of PyMem's small blocks */
     LARGEST_ROOM = 64 * 1024,
 };
@@ -23,7 +23,7 @@ static void drop_first(CamOutbox *outbox) {
     if (chunk != &outbox->lone) {
         PyMem_Free(chunk);
     }
-    Py_XDECREF(keep); /* exactly bytes: no user code */
+    Py_XDECREF(keep); /* exactly bytes or str: no user code */
 }
 
 void cam_outbox_clear(CamOutbox *outbox) {
@@ -137,23 +137,22 @@ int cam_outbox_add_copy(CamOutbox *outbox, const char *data, size_t size) {
     return 0;
 }
 
-int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes) {
-    size_t size = (size_t)PyBytes_GET_SIZE(bytes);
+int cam_outbox_add_kept(CamOutbox *outbox, PyObject *object, const char *data, size_t size) {
     if (size < KEEP_SIZE && size <= room_left(outbox)) {
-        fill(outbox, PyBytes_AS_STRING(bytes), size);
+        fill(outbox, data, size);
         return 0;
     }
     if (size < KEEP_SIZE && outbox->first != NULL) {
-        return cam_outbox_add_copy(outbox, PyBytes_AS_STRING(bytes), size);
+        return cam_outbox_add_copy(outbox, data, size);
     }
     CamChunk *chunk = outbox->first == NULL ? &outbox->lone : make_chunk(0);
     if (chunk == NULL) {
         return -1;
     }
     *chunk = (CamChunk){
-        .data = PyBytes_AS_STRING(bytes),
+        .data = data,
         .size = size,
-        .keep = Py_NewRef(bytes),
+        .keep = Py_NewRef(object),
     };
     append_chunk(outbox, chunk);
     outbox->size += size;

@@ -2,10 +2,10 @@
 /*
  * The bytes that a transport has been given and not yet sent, oldest first.
  *
- * bytes objects are kept, not copied, unless they are small and there is room behind others;
- * everything else is copied, so that its owner may change it. Embedded in the transport, which
- * sends by a system call of its kind: cam_outbox_vectors, then cam_outbox_consume. It does not
- * move. On the loop's thread. Runs no user code. All zero is empty.
+ * bytes objects and texts in ASCII are kept, not copied, unless they are small and there is room
+ * behind others; everything else is copied, so that its owner may change it. Embedded in the
+ * transport, which sends by a system call of its kind: cam_outbox_vectors, then cam_outbox_consume.
+ * It does not move. On the loop's thread. Runs no user code. All zero is empty.
  */
 #ifndef CAM_TRANSPORT_OUTBOX_H
 #define CAM_TRANSPORT_OUTBOX_H
@@ -20,7 +20,7 @@ typedef struct CamChunk {
     const char *data; /* the first unsent byte */
     size_t size;      /* unsent bytes */
     size_t capacity;  /* of the room; 0 when the bytes are another object's */
-    PyObject *keep;   /* strong: a bytes object; NULL for a copy */
+    PyObject *keep;   /* strong: a bytes or str object; NULL for a copy */
 } CamChunk;
 
 /* Bytes of a file, in a stream transport's outbox alone: the chunk's data is NULL. */
@@ -43,8 +43,14 @@ enum { CAM_OUTBOX_VECTORS = 64 };
 /* Queues a copy. 0, or -1 with MemoryError. */
 int cam_outbox_add_copy(CamOutbox *outbox, const char *data, size_t size);
 
-/* Queues a bytes object, of exactly that type and not empty. 0, or -1 with MemoryError. */
-int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes);
+/* Queues what an object holds that is of exactly the type bytes, or str and ASCII; it is not empty.
+ * 0, or -1 with MemoryError. */
+int cam_outbox_add_kept(CamOutbox *outbox, PyObject *object, const char *data, size_t size);
+
+static inline int cam_outbox_add_bytes(CamOutbox *outbox, PyObject *bytes) {
+    return cam_outbox_add_kept(outbox, bytes, PyBytes_AS_STRING(bytes),
+                               (size_t)PyBytes_GET_SIZE(bytes));
+}
 
 /* Queues `size` bytes, not 0, of a file. Takes the descriptor over, whatever comes of it. 0, or -1
  * with MemoryError. */

@@ -199,7 +199,8 @@ static PyObject *stream_write(PyObject *self, PyObject *data) {
     }
     if (is_bytes) {
         if (PyBytes_GET_SIZE(data) > 0 && !cam_stream_is_write_lost(stream)) {
-            RETURN_STATUS(cam_stream_send_bytes(stream, data));
+            RETURN_STATUS(cam_stream_send_kept(stream, data, PyBytes_AS_STRING(data),
+                                               (size_t)PyBytes_GET_SIZE(data)));
         }
         Py_RETURN_NONE;
     }
@@ -655,7 +656,17 @@ int CamStream_WriteBytes(PyObject *self, PyObject *bytes) {
     if (stream->lost || stream->loop == NULL || stream->eof_written) {
         return 0;
     }
-    return cam_stream_send_bytes(stream, bytes);
+    return cam_stream_send_kept(stream, bytes, PyBytes_AS_STRING(bytes),
+                                (size_t)PyBytes_GET_SIZE(bytes));
+}
+
+int CamStream_WriteText(PyObject *self, PyObject *text) {
+    StreamObject *stream = (StreamObject *)self;
+    if (stream->lost || stream->loop == NULL || stream->eof_written) {
+        return 0;
+    }
+    return cam_stream_send_kept(stream, text, PyUnicode_DATA(text),
+                                (size_t)PyUnicode_GET_LENGTH(text));
 }
 
 int CamStream_WriteFile(PyObject *self, int fd, off_t offset, size_t size) {

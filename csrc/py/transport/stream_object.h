@@ -185,7 +185,8 @@ bool cam_stream_is_write_lost(StreamObject *stream);
 
 /* Queue bytes and send them now or at the end of the turn; may call pause_writing. 0 or -1. */
 int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size);
-int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes);
+/* Of an object of exactly the type bytes, or str and ASCII. */
+int cam_stream_send_kept(StreamObject *stream, PyObject *object, const char *data, size_t size);
 
 /* The same for part of a file, whose descriptor it takes over, whatever comes of it. */
 int cam_stream_write_file(StreamObject *stream, int fd, off_t offset, size_t size);

@@ -246,14 +246,14 @@ bool cam_stream_is_write_lost(StreamObject *stream) {
     return true;
 }
 
-int cam_stream_send_bytes(StreamObject *stream, PyObject *bytes) {
-    if (PyBytes_GET_SIZE(bytes) == 0) {
+int cam_stream_send_kept(StreamObject *stream, PyObject *object, const char *data, size_t size) {
+    if (size == 0) {
         return 0;
     }
-    if (cam_outbox_add_bytes(&stream->outbox, bytes) < 0) {
+    if (cam_outbox_add_kept(&stream->outbox, object, data, size) < 0) {
         return -1;
     }
-    return cam_stream_queued(stream, (size_t)PyBytes_GET_SIZE(bytes));
+    return cam_stream_queued(stream, size);
 }
 
 int cam_stream_send_copy(StreamObject *stream, const char *data, size_t size) {
