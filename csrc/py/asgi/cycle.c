@@ -196,6 +196,7 @@ static PyType_Slot cycle_slots[] = {
     {Py_tp_dealloc, cycle_dealloc},
     {Py_tp_traverse, cycle_traverse},
     {Py_tp_clear, cycle_clear},
+    {Py_am_send, CamRun_Step},
     {0, NULL},
 };
 

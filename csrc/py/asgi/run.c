@@ -157,37 +157,13 @@ static PyObject *call_application(RunObject *self) {
     Py_DECREF(scope);
     Py_DECREF(receive);
     Py_DECREF(send);
-    if (awaitable == NULL || PyCoro_CheckExact(awaitable)) {
-        return awaitable;
-    }
-    PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
-    PyObject *inner = NULL;
-    if (methods != NULL && methods->am_await != NULL) {
-        inner = methods->am_await(awaitable);
-        if (inner != NULL && !PyIter_Check(inner)) {
-            PyErr_Format(PyExc_TypeError, "__await__() returned non-iterator of type '%.100s'",
-                         Py_TYPE(inner)->tp_name);
-            Py_CLEAR(inner);
-        }
-    } else {
+    PyAsyncMethods *methods = awaitable ? Py_TYPE(awaitable)->tp_as_async : NULL;
+    if (awaitable != NULL && (methods == NULL || methods->am_await == NULL)) {
         PyErr_Format(PyExc_TypeError, "the ASGI application must return an awaitable, not '%.100s'",
                      Py_TYPE(awaitable)->tp_name);
+        Py_CLEAR(awaitable);
     }
-    Py_DECREF(awaitable);
-    return inner;
-}
-
-/* 0 when a step may be made now, else -1 with an exception, as a coroutine's. */
-static int check_step(const RunObject *self) {
-    if (self->running) {
-        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
-        return -1;
-    }
-    if (self->stage == CAM_RUN_ENDED) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
-        return -1;
-    }
-    return 0;
+    return CamCoroutine_Iterator(awaitable);
 }
 
 /* What a step of the application came to, as a step of ours. *result is the yielded or returned
@@ -214,10 +190,10 @@ static PySendResult conclude(RunObject *self, PySendResult outcome, PyObject **r
     return PYGEN_RETURN;
 }
 
-static PySendResult run_step(PyObject *op, PyObject *value, PyObject **result) {
+PySendResult CamRun_Step(PyObject *op, PyObject *value, PyObject **result) {
     RunObject *self = (RunObject *)op;
     *result = NULL;
-    if (check_step(self) < 0) {
+    if (CamCoroutine_CheckStep(self->running, self->stage == CAM_RUN_ENDED) < 0) {
         return PYGEN_ERROR;
     }
     Py_INCREF(self);
@@ -242,69 +218,21 @@ static PySendResult run_step(PyObject *op, PyObject *value, PyObject **result) {
     return outcome;
 }
 
-static PyObject *run_send(PyObject *op, PyObject *value) {
-    PyObject *result;
-    PySendResult outcome = run_step(op, value, &result);
-    if (outcome != PYGEN_RETURN) {
-        return outcome == PYGEN_NEXT ? result : NULL;
-    }
-    Py_DECREF(result); /* None */
-    PyErr_SetNone(PyExc_StopIteration);
-    return NULL;
-}
-
-static PyObject *run_next(PyObject *op) {
-    return run_send(op, Py_None);
-}
-
-/* Throws into the application, or ends the run if it has not begun. Sets *result. */
-static PySendResult throw_inside(RunObject *self, PyObject *const *args, Py_ssize_t nargs,
-                                 PyObject **result) {
-    PyObject *throw = NULL;
-    if (self->inner != NULL) {
-        throw = PyObject_GetAttr(self->inner, self->state->asgi.str_throw);
-        if (throw == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear(); /* an iterator need not have it */
-        }
-    }
-    if (throw == NULL) {
-        if (!PyErr_Occurred()) {
-            CamCoroutine_Raise(args, nargs);
-        }
-        return PYGEN_ERROR;
-    }
-    *result = PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
-    Py_DECREF(throw);
-    if (*result != NULL) {
-        return PYGEN_NEXT;
-    }
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return PYGEN_ERROR;
-    }
-    PyObject *stop = PyErr_GetRaisedException();
-    *result = Py_NewRef(((PyStopIterationObject *)stop)->value);
-    Py_DECREF(stop);
-    return PYGEN_RETURN;
-}
-
 static PyObject *run_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     RunObject *self = (RunObject *)op;
-    if (check_step(self) < 0) {
+    if (CamCoroutine_CheckStep(self->running, self->stage == CAM_RUN_ENDED) < 0) {
         return NULL;
     }
     Py_INCREF(self);
     self->running = true;
     self->stage = CAM_RUN_ACTIVE;
     PyObject *result = NULL;
-    PySendResult outcome = conclude(self, throw_inside(self, args, nargs, &result), &result);
+    PySendResult outcome =
+        CamCoroutine_Throw(self->inner, self->state->asgi.str_throw, args, nargs, &result);
+    outcome = conclude(self, outcome, &result);
     self->running = false;
     Py_DECREF(self);
-    if (outcome != PYGEN_RETURN) {
-        return outcome == PYGEN_NEXT ? result : NULL;
-    }
-    Py_DECREF(result); /* None */
-    PyErr_SetNone(PyExc_StopIteration);
-    return NULL;
+    return CamCoroutine_Result(outcome, result);
 }
 
 static PyObject *run_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
@@ -397,7 +325,7 @@ static void run_dealloc(PyObject *op) {
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef run_methods[] = {
-    {"send", run_send, METH_O, "As a coroutine's."},
+    {"send", CamCoroutine_Send, METH_O, "As a coroutine's."},
     {"throw", FAST(run_throw), METH_FASTCALL, "As a coroutine's."},
     {"close", run_close, METH_NOARGS, "As a coroutine's."},
     {NULL},
@@ -411,9 +339,9 @@ static PyType_Slot run_slots[] = {
     {Py_tp_methods, run_methods},
     {Py_tp_getattro, run_getattro},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, run_next},
+    {Py_tp_iternext, CamCoroutine_Next},
     {Py_am_await, PyObject_SelfIter},
-    {Py_am_send, run_step},
+    {Py_am_send, CamRun_Step},
     {0, NULL},
 };
 

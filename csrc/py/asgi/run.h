@@ -84,7 +84,8 @@ static inline bool CamRun_MustWaitToSend(const RunObject *self) {
     return self->connection != NULL && self->connection->writing_paused;
 }
 
-/* What the types of the kinds do beside their own members. */
+/* What the types of the kinds do beside their own members; CPython 3.11 inherits no am_send. */
+PySendResult CamRun_Step(PyObject *op, PyObject *value, PyObject **result);
 int CamRun_Traverse(PyObject *op, visitproc visit, void *arg);
 int CamRun_Clear(PyObject *op);
 /* The last of a tp_dealloc, which has untracked the object and cleared its own members. */

@@ -130,26 +130,6 @@ static PySendResult done_step(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(value
 
 /* ---- both as coroutines for Python code ---- */
 
-static PyObject *wait_send(PyObject *op, PyObject *value) {
-    PyObject *result;
-    PySendResult outcome = wait_step(op, value, &result);
-    return CamCoroutine_Result(outcome, result);
-}
-
-static PyObject *wait_next(PyObject *op) {
-    return wait_send(op, Py_None);
-}
-
-static PyObject *done_send(PyObject *op, PyObject *value) {
-    PyObject *result;
-    PySendResult outcome = done_step(op, value, &result);
-    return CamCoroutine_Result(outcome, result);
-}
-
-static PyObject *done_next(PyObject *op) {
-    return done_send(op, Py_None);
-}
-
 static PyObject *wait_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     Py_INCREF(op);
     end_wait((WaitObject *)op);
@@ -175,14 +155,14 @@ static PyObject *done_close(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(ignored
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef wait_methods[] = {
-    {"send", wait_send, METH_O, "As a coroutine's."},
+    {"send", CamCoroutine_Send, METH_O, "As a coroutine's."},
     {"throw", FAST(wait_throw), METH_FASTCALL, "As a coroutine's."},
     {"close", wait_close, METH_NOARGS, "As a coroutine's."},
     {NULL},
 };
 
 static PyMethodDef done_methods[] = {
-    {"send", done_send, METH_O, "As a coroutine's."},
+    {"send", CamCoroutine_Send, METH_O, "As a coroutine's."},
     {"throw", FAST(done_throw), METH_FASTCALL, "As a coroutine's."},
     {"close", done_close, METH_NOARGS, "As a coroutine's."},
     {NULL},
@@ -228,7 +208,7 @@ static PyType_Slot wait_slots[] = {
     {Py_tp_clear, wait_clear},
     {Py_tp_methods, wait_methods},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, wait_next},
+    {Py_tp_iternext, CamCoroutine_Next},
     {Py_am_await, PyObject_SelfIter},
     {Py_am_send, wait_step},
     {0, NULL},
@@ -246,7 +226,7 @@ static PyType_Slot done_slots[] = {
     {Py_tp_doc, (void *)"What send() returns when the event is already on its way."},
     {Py_tp_methods, done_methods},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, done_next},
+    {Py_tp_iternext, CamCoroutine_Next},
     {Py_am_await, PyObject_SelfIter},
     {Py_am_send, done_step},
     {0, NULL},

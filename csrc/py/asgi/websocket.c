@@ -133,6 +133,7 @@ static PyType_Slot websocket_slots[] = {
     {Py_tp_dealloc, websocket_dealloc},
     {Py_tp_traverse, websocket_traverse},
     {Py_tp_clear, websocket_clear},
+    {Py_am_send, CamRun_Step},
     {0, NULL},
 };
 

@@ -11,44 +11,8 @@
 
 /* ---- awaiting ---- */
 
-/* Whether a generator may be awaited: types.coroutine() has marked its code. */
-static bool is_awaitable_generator(PyObject *object) {
-    if (!PyGen_CheckExact(object)) {
-        return false;
-    }
-    PyObject *code = PyObject_GetAttrString(object, "gi_code");
-    bool marked = code != NULL && PyCode_Check(code) &&
-                  (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE) != 0;
-    Py_XDECREF(code);
-    PyErr_Clear();
-    return marked;
-}
-
-/* Sets call->inner to what steps an awaitable, which is stolen. */
 static progress await(CallObject *call, PyObject *awaitable) {
-    if (awaitable == NULL) {
-        return FAILED;
-    }
-    if (PyCoro_CheckExact(awaitable)) {
-        Py_XSETREF(call->inner, awaitable);
-        return WAIT;
-    }
-    PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
-    PyObject *inner = NULL;
-    if (methods != NULL && methods->am_await != NULL) {
-        inner = methods->am_await(awaitable);
-        if (inner != NULL && !PyIter_Check(inner)) {
-            PyErr_Format(PyExc_TypeError, "__await__() returned non-iterator of type '%.100s'",
-                         Py_TYPE(inner)->tp_name);
-            Py_CLEAR(inner);
-        }
-    } else if (is_awaitable_generator(awaitable)) {
-        inner = Py_NewRef(awaitable);
-    } else {
-        PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression",
-                     Py_TYPE(awaitable)->tp_name);
-    }
-    Py_DECREF(awaitable);
+    PyObject *inner = CamCoroutine_Iterator(awaitable);
     Py_XSETREF(call->inner, inner);
     return inner ? WAIT : FAILED;
 }
@@ -501,20 +465,18 @@ static progress fail(CallObject *call, PyObject *exception) {
         PyErr_SetRaisedException(exception);
         return FAILED;
     }
-    PyObject *args[] = {exception,
-                        call->scope,
-                        call->receive,
-                        call->send,
-                        call->body_bytes ? call->body_bytes : Py_None,
-                        call->body ? call->body : Py_None,
-                        call->body_decoded ? Py_True : Py_False,
-                        call->started ? Py_True : Py_False,
-                        call->router->app};
+    PyObject *args[] = {exception, call->body_bytes ? call->body_bytes : Py_None,
+                        call->body ? call->body : Py_None, call->body_decoded ? Py_True : Py_False,
+                        call->started ? Py_True : Py_False};
     call->stage = CAM_CALL_LAST;
     call->started = false;
-    PyObject *awaitable = call->whole ? PyObject_Vectorcall(c->fail_inside, args, 9, NULL)
-                                      : PyObject_Vectorcall(c->fail_here, args, 8, NULL);
+    PyObject *failure = PyObject_Vectorcall(c->failure, args, 5, NULL);
     Py_DECREF(exception);
+    PyObject *stack[] = {failure, call->scope, call->receive, call->send, call->router->app};
+    PyObject *awaitable = failure == NULL ? NULL
+                          : call->whole   ? PyObject_Vectorcall(c->fail_inside, stack, 5, NULL)
+                                          : PyObject_Vectorcall(c->fail_here, stack, 4, NULL);
+    Py_XDECREF(failure);
     return await(call, awaitable);
 }
 
@@ -659,22 +621,10 @@ static PySendResult run(CallObject *call, PySendResult outcome, PyObject **resul
     }
 }
 
-static int check_step(const CallObject *call) {
-    if (call->running) {
-        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
-        return -1;
-    }
-    if (call->stage == CAM_CALL_ENDED) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
-        return -1;
-    }
-    return 0;
-}
-
 static PySendResult call_step(PyObject *op, PyObject *sent, PyObject **result) {
     CallObject *call = (CallObject *)op;
     *result = NULL;
-    if (check_step(call) < 0) {
+    if (CamCoroutine_CheckStep(call->running, call->stage == CAM_CALL_ENDED) < 0) {
         return PYGEN_ERROR;
     }
     Py_INCREF(call);
@@ -691,55 +641,17 @@ static PySendResult call_step(PyObject *op, PyObject *sent, PyObject **result) {
     return outcome;
 }
 
-static PyObject *call_send(PyObject *op, PyObject *value) {
-    PyObject *result;
-    PySendResult outcome = call_step(op, value, &result);
-    return CamCoroutine_Result(outcome, result);
-}
-
-static PyObject *call_next(PyObject *op) {
-    return call_send(op, Py_None);
-}
-
-/* Throws into what is awaited. */
-static PySendResult throw_inside(CallObject *call, PyObject *const *args, Py_ssize_t nargs,
-                                 PyObject **result) {
-    PyObject *throw = NULL;
-    if (call->inner != NULL) {
-        throw = PyObject_GetAttr(call->inner, call->state->asgi.str_throw);
-        if (throw == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Clear();
-        }
-    }
-    if (throw == NULL) {
-        if (!PyErr_Occurred()) {
-            CamCoroutine_Raise(args, nargs);
-        }
-        return PYGEN_ERROR;
-    }
-    *result = PyObject_Vectorcall(throw, args, (size_t)nargs, NULL);
-    Py_DECREF(throw);
-    if (*result != NULL) {
-        return PYGEN_NEXT;
-    }
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return PYGEN_ERROR;
-    }
-    PyObject *stop = PyErr_GetRaisedException();
-    *result = Py_NewRef(((PyStopIterationObject *)stop)->value);
-    Py_DECREF(stop);
-    return PYGEN_RETURN;
-}
-
 static PyObject *call_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     CallObject *call = (CallObject *)op;
-    if (check_step(call) < 0) {
+    if (CamCoroutine_CheckStep(call->running, call->stage == CAM_CALL_ENDED) < 0) {
         return NULL;
     }
     Py_INCREF(call);
     call->running = true;
     PyObject *result = NULL;
-    PySendResult outcome = run(call, throw_inside(call, args, nargs, &result), &result);
+    PySendResult outcome =
+        CamCoroutine_Throw(call->inner, call->state->asgi.str_throw, args, nargs, &result);
+    outcome = run(call, outcome, &result);
     call->running = false;
     Py_DECREF(call);
     return CamCoroutine_Result(outcome, result);
@@ -875,7 +787,7 @@ static PyObject *call_await(PyObject *op) {
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef call_methods[] = {
-    {"send", call_send, METH_O, "As a coroutine's."},
+    {"send", CamCoroutine_Send, METH_O, "As a coroutine's."},
     {"throw", FAST(call_throw), METH_FASTCALL, "As a coroutine's."},
     {"close", call_close, METH_NOARGS, "As a coroutine's."},
     {NULL},
@@ -888,7 +800,7 @@ static PyType_Slot call_slots[] = {
     {Py_tp_clear, call_clear},
     {Py_tp_methods, call_methods},
     {Py_tp_iter, call_await},
-    {Py_tp_iternext, call_next},
+    {Py_tp_iternext, CamCoroutine_Next},
     {Py_am_await, call_await},
     {Py_am_send, call_step},
     {0, NULL},

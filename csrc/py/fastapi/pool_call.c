@@ -462,45 +462,22 @@ static PySendResult call_step(PyObject *op, PyObject *value, PyObject **result) 
 
 /* ---- as a coroutine for Python code ---- */
 
-static PyObject *call_send(PyObject *op, PyObject *value) {
-    PyObject *result;
-    Py_INCREF(op);
-    PySendResult outcome = call_step(op, value, &result);
-    PyObject *given = CamCoroutine_Result(outcome, result);
-    Py_DECREF(op);
-    return given;
-}
-
-static PyObject *call_next(PyObject *op) {
-    return call_send(op, Py_None);
-}
-
-/* inner.throw(*args), whose outcome is that of a step. */
-static PyObject *throw_inner(ThreadCallObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    PyObject *method = PyObject_GetAttr(self->inner, self->state->str_throw);
-    PyObject *yielded = method ? PyObject_Vectorcall(method, args, (size_t)nargs, NULL) : NULL;
-    Py_XDECREF(method);
-    if (yielded != NULL) {
-        return yielded;
-    }
-    leave(self); /* whether it has raised or returned, which is StopIteration */
-    return NULL;
-}
-
 static PyObject *call_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     ThreadCallObject *self = (ThreadCallObject *)op;
     Py_INCREF(op);
     PyObject *result = NULL;
+    PySendResult outcome = PYGEN_ERROR;
     if (self->stage == CAM_CALL_ENDED) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited run_in_thread()");
-    } else if (self->inner != NULL) {
-        result = throw_inner(self, args, nargs);
     } else {
-        CamCoroutine_Raise(args, nargs);
-        leave(self);
+        outcome = CamCoroutine_Throw(self->inner, self->state->str_throw, args, nargs, &result);
+        if (outcome != PYGEN_NEXT) {
+            leave(self);
+        }
     }
+    PyObject *given = CamCoroutine_Result(outcome, result);
     Py_DECREF(op);
-    return result;
+    return given;
 }
 
 /* Ends a call whose outcome nobody wants any more. 0, or -1 with an exception. */
@@ -594,7 +571,7 @@ static void call_dealloc(PyObject *op) {
 #define FAST(function) (PyCFunction)(void (*)(void)) function
 
 static PyMethodDef call_methods[] = {
-    {"send", call_send, METH_O, "As a coroutine's."},
+    {"send", CamCoroutine_Send, METH_O, "As a coroutine's."},
     {"throw", FAST(call_throw), METH_FASTCALL, "As a coroutine's."},
     {"close", call_close, METH_NOARGS, "As a coroutine's."},
     {NULL},
@@ -608,7 +585,7 @@ static PyType_Slot call_slots[] = {
     {Py_tp_clear, call_clear},
     {Py_tp_methods, call_methods},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, call_next},
+    {Py_tp_iternext, CamCoroutine_Next},
     {Py_am_await, PyObject_SelfIter},
     {Py_am_send, call_step},
     {0, NULL},

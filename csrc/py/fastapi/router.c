@@ -331,9 +331,10 @@ static bool is_http(cam_state *state, PyObject *scope) {
 static PyObject *take_failure(RouterObject *self, PyObject *scope) {
     PyObject *key = self->state->fastapi.str_failure;
     PyObject *failure = PyDict_GetItemWithError(scope, key);
-    if (failure == NULL || (failure != Py_None &&
-                            (!PyTuple_CheckExact(failure) ||
-                             (PyTuple_GET_SIZE(failure) != 5 && PyTuple_GET_SIZE(failure) != 1)))) {
+    PyObject *type = self->state->fastapi.failure;
+    if (failure == NULL ||
+        (failure != Py_None && (type == NULL || !Py_IS_TYPE(failure, (PyTypeObject *)type)) &&
+         (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 1))) {
         return NULL;
     }
     Py_INCREF(failure);
@@ -345,14 +346,10 @@ static PyObject *take_failure(RouterObject *self, PyObject *scope) {
 
 static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *const *args) {
     const cam_fastapi_constants *c = &self->state->fastapi;
-    PyObject **of = &PyTuple_GET_ITEM(failure, 0);
-    PyObject *stack[8] = {of[0], args[0], args[1], args[2]};
-    bool response = PyTuple_GET_SIZE(failure) == 1;
-    if (!response) {
-        memcpy(stack + 4, of + 1, 4 * sizeof(PyObject *));
-    }
-    PyObject *awaitable = response ? PyObject_Vectorcall(c->respond, stack, 4, NULL)
-                                   : PyObject_Vectorcall(c->fail, stack, 8, NULL);
+    bool response = PyTuple_CheckExact(failure);
+    PyObject *stack[] = {response ? PyTuple_GET_ITEM(failure, 0) : failure, args[0], args[1],
+                         args[2]};
+    PyObject *awaitable = PyObject_Vectorcall(response ? c->respond : c->fail, stack, 4, NULL);
     Py_DECREF(failure);
     return awaitable;
 }
@@ -493,6 +490,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->scan_once, calls, "scan_once"},
         {&c->solve_generator, calls, "enter"},
         {&c->through_handler, calls, "through_handler"},
+        {&c->failure, calls, "Failure"},
         {&c->fail, calls, "fail"},
         {&c->fail_here, calls, "fail_here"},
         {&c->fail_inside, calls, "fail_inside"},

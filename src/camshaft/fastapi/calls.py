@@ -7,6 +7,7 @@ FastAPI and Starlette with what the plan has at hand.
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Awaitable, Callable
 from json import JSONDecoder
@@ -41,33 +42,36 @@ def through_handler(router: Any, table: Any, index: int) -> ASGIApp:
     return routing.request_response(handler)
 
 
-async def fail(
-    exception: Exception,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    body: bytes | None,
-    json: Any,
-    decoded: bool,
-    started: bool,
-) -> None:
+@dataclasses.dataclass(slots=True)
+class Failure:
+    """What was raised after user code had begun, and how far the request was."""
+
+    exception: Exception
+    body: bytes | None  # as it was read, or None if nothing was
+    json: Any  # what it says, if `decoded`
+    decoded: bool
+    started: bool  # the head of the response is out
+
+
+async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
     """Let the application's exception handlers answer, or raise it, as in request_response().
 
-    The handler's Request has the body that was read. After `started`, none may answer any more, and
-    what is sent here only tells the middleware so (its events must not reach the peer).
+    The handler's Request has the body that was read. Once the response has begun none may answer
+    any more, and what is sent here only tells the middleware so (its events must not reach the
+    peer).
     """
     request = Request(scope, receive, send)
-    if body is not None:
-        request._body = body
+    if failure.body is not None:
+        request._body = failure.body
         request._stream_consumed = True
-        if decoded:
-            request._json = json
+        if failure.decoded:
+            request._json = failure.json
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if started:
+        if failure.started:
             # Starlette's wrappers note that a response has begun by the event passing.
             await send({"type": "http.response.start", "status": 500, "headers": []})
-        raise exception
+        raise failure.exception
 
     await wrap_app_handling_exceptions(application, request)(scope, receive, send)
 
@@ -76,38 +80,20 @@ async def _nothing(message: Message) -> None:
     pass
 
 
-async def fail_here(
-    exception: Exception,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    body: bytes | None,
-    json: Any,
-    decoded: bool,
-    started: bool,
-) -> None:
+async def fail_here(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
     """Do what fail() does inside middleware, which has seen the response begin if it has."""
-    send = _nothing if started else send
-    await fail(exception, scope, receive, send, body, json, decoded, started)
+    await fail(failure, scope, receive, _nothing if failure.started else send)
 
 
 async def fail_inside(
-    exception: Exception,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    body: bytes | None,
-    json: Any,
-    decoded: bool,
-    started: bool,
-    app: ASGIApp,
+    failure: Failure, scope: Scope, receive: Receive, send: Send, app: ASGIApp
 ) -> None:
     """Let the whole application answer an exception, with the middleware that was passed over.
 
     The router finds the key in the scope, and raises the exception where the endpoint would have.
     """
-    scope["camshaft.failure"] = (exception, body, json, decoded, started)
-    await app(scope, receive, _nothing if started else send)
+    scope["camshaft.failure"] = failure
+    await app(scope, receive, _nothing if failure.started else send)
 
 
 async def respond(response: Any, scope: Scope, receive: Receive, send: Send) -> None:
