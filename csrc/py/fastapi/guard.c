@@ -77,6 +77,22 @@ static int watcher(PyDict_WatchCallback callback, cam_dict_watcher *known) {
     return known->there ? known->number : -1;
 }
 
+/* Has Python tell of the changes of a dict. One of an instance may share its values with the
+ * instance (3.13 and later), whose attributes can then be set past the dict and its watchers: it is
+ * given values of its own, as taking out an item does. */
+static int watch_dict(int number, PyObject *dict) {
+    if (((PyDictObject *)dict)->ma_values != NULL && PyDict_GET_SIZE(dict) > 0) {
+        PyObject *last = PyObject_CallMethod(dict, "popitem", NULL);
+        int back =
+            last ? PyDict_SetItem(dict, PyTuple_GET_ITEM(last, 0), PyTuple_GET_ITEM(last, 1)) : -1;
+        Py_XDECREF(last);
+        if (back < 0) {
+            return -1;
+        }
+    }
+    return PyDict_Watch(number, dict);
+}
+
 static int watch(cam_guard *self, cam_state *state) {
     int states = watcher(note_state, &state->fastapi.state_watcher);
     int homes = states < 0 ? -1 : watcher(note_home, &state->fastapi.home_watcher);
@@ -84,12 +100,12 @@ static int watch(cam_guard *self, cam_state *state) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->states); i++) {
-        if (PyDict_Watch(states, PyTuple_GET_ITEM(self->states, i)) < 0) {
+        if (watch_dict(states, PyTuple_GET_ITEM(self->states, i)) < 0) {
             return -1;
         }
     }
     for (Py_ssize_t i = 0; i < self->home_count; i++) {
-        if (PyDict_Watch(homes, self->homes[i]) < 0) {
+        if (watch_dict(homes, self->homes[i]) < 0) {
             return -1;
         }
     }
