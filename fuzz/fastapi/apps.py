@@ -8,6 +8,8 @@ parts name what they take from the request, so that requests can be made that fi
 import random
 from dataclasses import dataclass, field
 
+from fuzz.fastapi.layers import layers
+
 PRELUDE = '''\
 import asyncio, contextvars, dataclasses, datetime, decimal, enum, threading, uuid
 from typing import Annotated, Any, Literal, Optional, Union
@@ -274,14 +276,14 @@ class Maker:
                 "@app.exception_handler(500)\nasync def on_500(request, exc):\n"
                 "    note('on_500')\n    return PlainTextResponse('oops', 500)"
             )
-        if self.chance(0.12):
+        if self.chance(0.08):
             parts.append(
                 "@app.middleware('http')\nasync def around(request, call_next):\n"
                 "    note('around')\n    setting.set('around')\n"
                 "    response = await call_next(request)\n    note('around again')\n"
                 "    response.headers['x-around'] = '1'\n    return response"
             )
-        if self.chance(0.15):
+        if self.chance(0.1):
             parts.append(
                 "class Pure:\n    def __init__(self, app):\n        self.app = app\n"
                 "    async def __call__(self, scope, receive, send):\n        note('pure')\n"
@@ -294,24 +296,7 @@ class Maker:
                 ' {sorted(scope.get("fastapi", {}))}\')\n'
                 "app.add_middleware(Pure)"
             )
-        if self.chance(0.1):
-            parts.append(
-                "from fastapi.middleware.cors import CORSMiddleware\n"
-                "app.add_middleware(CORSMiddleware, allow_origins=['http://a.example'],"
-                f" allow_credentials={self.chance(0.5)}, allow_methods=['*'],"
-                " allow_headers=['x-h'])"
-            )
-        if self.chance(0.08):
-            parts.append(
-                "from fastapi.middleware.gzip import GZipMiddleware\n"
-                "app.add_middleware(GZipMiddleware, minimum_size=30)"
-            )
-        if self.chance(0.05):
-            parts.append(
-                "from fastapi.middleware.trustedhost import TrustedHostMiddleware\n"
-                "app.add_middleware(TrustedHostMiddleware,"
-                " allowed_hosts=['testserver', '*.example'])"
-            )
+        parts.extend(layers(self.choice))
 
     def router(self, routers: list[tuple[str, str]]) -> None:
         name = self.name("router")

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
+from fuzz.fastapi import layers
 from fuzz.fastapi.apps import Program, Route, Taken
 
 WRONG = [
@@ -37,6 +38,7 @@ class Asked:
     cancel: int = 0  # at which of the application's pauses its task is cancelled
     fails: int = 0  # which send() raises OSError
     root_path: str = ""
+    scheme: str = "http"
 
     def scope(self) -> dict[str, object]:
         """A new scope."""
@@ -45,7 +47,7 @@ class Asked:
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "method": self.method,
-            "scheme": "http",
+            "scheme": self.scheme,
             "path": unquote(self.root_path + self.path),
             "raw_path": (self.root_path + self.path).encode(),
             "query_string": self.query.encode("latin-1"),
@@ -177,6 +179,9 @@ def ask(choice: random.Random, program: Program) -> Asked:
     if choice.random() < 0.04:
         method = choice.choice(["HEAD", "OPTIONS", "GET", "POST", "DELETE", "get", "BREW"])
     headers = _headers(choice, takes)
+    if choice.random() < 0.05:
+        method = "OPTIONS"
+        headers += layers.preflight(choice)
     for cookie in [";".join(cookies)] if choice.random() < 0.9 else cookies:
         if cookie:
             headers.append((b"cookie", cookie.encode("utf-8")))
@@ -221,17 +226,14 @@ def ask(choice: random.Random, program: Program) -> Asked:
         cancel=choice.randrange(1, 4) if choice.random() < 0.06 else 0,
         fails=choice.randrange(1, 3) if choice.random() < 0.04 else 0,
         root_path=choice.choice(["", "", "", "", "", "", "", "", "", "/mounted"]),
+        scheme=choice.choice(["http", "https"]),
     )
 
 
 def _headers(choice: random.Random, takes: list[Taken]) -> list[tuple[bytes, bytes]]:
-    headers = [(b"host", b"testserver" if choice.random() < 0.95 else b"other.example:81")]
+    headers = [(b"host", layers.host(choice)), *layers.headers(choice)]
     if choice.random() < 0.3:
-        headers += [(b"accept", b"*/*"), (b"accept-encoding", b"gzip")]
-    if choice.random() < 0.1:
-        headers.append((b"origin", choice.choice([b"http://a.example", b"http://b.example"])))
-    if choice.random() < 0.03:
-        headers += [(b"access-control-request-method", b"POST")]
+        headers.append((b"accept", b"*/*"))
     if choice.random() < 0.03:
         headers += [(b"x-odd", b"\xff\xe9"), (b"x-empty", b"")]
     for taken in takes:

@@ -161,6 +161,7 @@ def simpler(asked: Asked) -> Iterator[Asked]:
     """The request with one thing less."""
     for name, plain in (
         *(("cancel", 0), ("fails", 0), ("disconnects", False), ("root_path", ""), ("query", "")),
+        ("scheme", "http"),
         ("body", (b"".join(asked.body),)),
     ):
         if getattr(asked, name) != plain:

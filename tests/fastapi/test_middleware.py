@@ -583,6 +583,36 @@ def test_an_object_that_is_edited_later(layers: Layers, edit: Callable[[Any], An
     assert asyncio.run(main()) != before
 
 
+@pytest.mark.parametrize("event", [0, 1])
+def test_a_preflight_that_cannot_be_answered(event: int) -> None:
+    fields = (("origin", "http://a.example"), PREFLIGHT)
+
+    async def failing(native: bool) -> Any:
+        app = application([(Cors, {"allow_origins": ["*"]})])
+        handled = []
+
+        @app.exception_handler(500)
+        async def handler(request: Any, error: Exception) -> PlainTextResponse:
+            handled.append(f"{request.app is app} {error!r}")
+            return PlainTextResponse("oops", 500)
+
+        sent = []
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+            if len(sent) == event + 1:
+                raise OSError("gone")
+
+        called: Any = install(app).entrance() if native else app
+        with pytest.raises(OSError, match="gone"):
+            await called(scope_of("OPTIONS", "/small", fields), None, send)
+        return handled, sent
+
+    expected = asyncio.run(failing(False))
+    assert asyncio.run(failing(True)) == expected
+    assert expected[0] == ["True OSError('gone')"]
+
+
 def test_a_stack_that_is_made_anew() -> None:
     """As tests do that add middleware to an application that has run."""
     app = application([(Cors, {"allow_origins": ["*"]})])

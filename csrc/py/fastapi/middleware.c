@@ -216,8 +216,9 @@ static bool is_options(cam_state *state, PyObject *scope) {
 }
 
 /* Sends a whole answer: what is to be awaited, or NULL with an exception. */
-static PyObject *send_answer(cam_state *state, PyObject *send, int status, PyObject *headers,
-                             PyObject *body) {
+static PyObject *send_answer(cam_state *state, PyObject *app, PyObject *const *asgi, int status,
+                             PyObject *headers, PyObject *body) {
+    PyObject *send = asgi[2];
     if (Py_IS_TYPE(send, (PyTypeObject *)state->asgi.send_type)) {
         PyObject *awaitable = state->asgi.send_whole(send, status, headers, body);
         if (awaitable != Py_None) {
@@ -226,16 +227,16 @@ static PyObject *send_answer(cam_state *state, PyObject *send, int status, PyObj
         Py_DECREF(awaitable);
     }
     PyObject *code = PyLong_FromLong(status);
-    PyObject *args[] = {send, code, headers, body};
+    PyObject *args[] = {code, headers, body, asgi[0], asgi[1], send, app};
     PyObject *awaitable =
-        code ? PyObject_Vectorcall(state->fastapi.send_answer, args, 4, NULL) : NULL;
+        code ? PyObject_Vectorcall(state->fastapi.send_answer, args, 7, NULL) : NULL;
     Py_XDECREF(code);
     return awaitable;
 }
 
 /* Layer `index` answers a preflight. */
 static cam_entered answer_preflight(TableObject *table, Py_ssize_t index, cam_preflight asked,
-                                    const cam_passed *passed, PyObject *send,
+                                    const cam_passed *passed, PyObject *app, PyObject *const *args,
                                     PyObject **awaitable) {
     cam_state *state = table->state;
     int status;
@@ -251,7 +252,7 @@ static cam_entered answer_preflight(TableObject *table, Py_ssize_t index, cam_pr
         made = CamMiddleware_Answer(table, index, passed, status, headers, &body);
     }
     if (made > 0) {
-        *awaitable = send_answer(state, send, status, headers, body);
+        *awaitable = send_answer(state, app, args, status, headers, body);
         made = *awaitable ? 1 : -1;
     }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -262,8 +263,8 @@ static cam_entered answer_preflight(TableObject *table, Py_ssize_t index, cam_pr
     return made > 0 ? CAM_ENTER_ANSWERED : made < 0 ? CAM_ENTER_FAILED : CAM_ENTER_STOPPED;
 }
 
-cam_entered CamMiddleware_Enter(TableObject *table, PyObject *const *args, cam_passed *passed,
-                                PyObject **awaitable) {
+cam_entered CamMiddleware_Enter(TableObject *table, PyObject *app, PyObject *const *args,
+                                cam_passed *passed, PyObject **awaitable) {
     cam_state *state = table->state;
     looked_at found = {0};
     PyObject *headers = PyDict_GetItemWithError(args[0], state->asgi.str_headers);
@@ -281,7 +282,7 @@ cam_entered CamMiddleware_Enter(TableObject *table, PyObject *const *args, cam_p
         switch ((cam_layer_kind)table->layers[i].kind) {
         case CAM_LAYER_CORS:
             if (preflight) {
-                entered = answer_preflight(table, i, found.asked, passed, args[2], awaitable);
+                entered = answer_preflight(table, i, found.asked, passed, app, args, awaitable);
             }
             break;
         case CAM_LAYER_GZIP:

@@ -84,11 +84,11 @@ typedef enum cam_entered {
 /* Reads source.layers into the table. 0, or -1 with an exception. */
 int CamMiddleware_Read(TableObject *table, PyObject *source);
 
-/* Takes a request, args being scope, receive and send, through all layers on the way in. *passed
- * is filled where they let it through, *awaitable (new) where one has answered. Runs user code
- * only where an answer is sent. */
-cam_entered CamMiddleware_Enter(TableObject *table, PyObject *const *args, cam_passed *passed,
-                                PyObject **awaitable);
+/* Takes a request to `app`, args being scope, receive and send, through all layers on the way in.
+ * *passed is filled where they let it through, *awaitable (new) where one has answered. Runs user
+ * code only where an answer is sent. */
+cam_entered CamMiddleware_Enter(TableObject *table, PyObject *app, PyObject *const *args,
+                                cam_passed *passed, PyObject **awaitable);
 
 /* Takes a whole answer through the `count` outermost layers on the way out. `headers` is a list
  * that is nobody else's and is edited; *body, bytes, may be replaced. Runs no user code. 1; 0 if

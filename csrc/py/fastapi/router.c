@@ -14,21 +14,8 @@ enum {
 
 /* ---- the table ---- */
 
-/* The table as of now: 1 with *table new, 0 if there is none, -1 with an exception. */
-static int current_table(RouterObject *self, TableObject **table) {
-    *table = NULL;
-    if (self->table != NULL) {
-        TableObject *known = (TableObject *)Py_NewRef(self->table);
-        int holds = CamGuard_Holds(&known->guard);
-        if (holds > 0) {
-            *table = known;
-            return 1;
-        }
-        Py_DECREF(known);
-        if (holds < 0) {
-            return -1;
-        }
-    }
+/* Makes the table anew: as current_table(). */
+static int compile_table(RouterObject *self, TableObject **table) {
     if (self->compiling || self->compilations == COMPILATIONS) {
         return 0;
     }
@@ -55,6 +42,27 @@ static int current_table(RouterObject *self, TableObject **table) {
         Py_CLEAR(*table);
     }
     return holds;
+}
+
+/* The table as of now: 1 with *table new, 0 if there is none, -1 with an exception. */
+static int current_table(RouterObject *self, TableObject **table) {
+    *table = NULL;
+    if (self->table != NULL) {
+        TableObject *known = (TableObject *)Py_NewRef(self->table);
+        int holds = CamGuard_Holds(&known->guard);
+        if (holds > 0) {
+            *table = known;
+            return 1;
+        }
+        Py_DECREF(known);
+        if (holds < 0) {
+            return -1;
+        }
+    }
+    /* A second time if the first does not hold: what was collected meanwhile may have been watched,
+     * as is told of by Python 3.12 and later. */
+    int there = compile_table(self, table);
+    return there == 0 ? compile_table(self, table) : there;
 }
 
 /* ---- matching ---- */
@@ -359,7 +367,7 @@ static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *
  * it. */
 static bool enter(RouterObject *self, TableObject *table, PyObject *const *args, cam_passed *passed,
                   PyObject **call) {
-    cam_entered entered = CamMiddleware_Enter(table, args, passed, call);
+    cam_entered entered = CamMiddleware_Enter(table, self->app, args, passed, call);
     self->native_count += entered == CAM_ENTER_ANSWERED;
     self->fallback_count += entered == CAM_ENTER_STOPPED; /* it does not come to the router */
     return entered == CAM_ENTER_PASSED;

@@ -22,6 +22,7 @@ from fastapi.security import SecurityScopes
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.datastructures import Headers, QueryParams
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -122,11 +123,33 @@ async def respond_json_inside(
 
 
 async def send_answer(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    app: Any,
 ) -> None:
-    """Send an answer that no Response was made for."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    """Send an answer of the middleware, which no Response was made for.
+
+    An exception in that is the outermost middleware's to see, which calls the handler for 500.
+    """
+    start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    try:
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+    except Exception as exception:
+        error = exception
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start)  # the response has begun: there is no other
+            raise error
+
+        scope["app"] = app
+        outermost: ServerErrorMiddleware = app.middleware_stack
+        middleware = ServerErrorMiddleware(application, outermost.handler, outermost.debug)
+        await middleware(scope, receive, _nothing)
 
 
 def replay(events: list[Message], receive: Receive) -> Receive:
