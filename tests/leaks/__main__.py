@@ -17,6 +17,7 @@ from tests.leaks import (
     entrance,
     http,
     loop,
+    middleware,
     parsers,
     pipes,
     pool,
@@ -37,7 +38,20 @@ def sees_a_leak() -> bool:
     return measure(lambda: kept.append(object())).references > 0
 
 
-MODULES = (loop, streams, datagrams, pipes, sockets, http, websocket, parsers, tls, entrance, pool)
+MODULES = (
+    loop,
+    streams,
+    datagrams,
+    pipes,
+    sockets,
+    http,
+    websocket,
+    parsers,
+    tls,
+    entrance,
+    pool,
+    middleware,
+)
 
 
 def main() -> int:

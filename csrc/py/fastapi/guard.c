@@ -251,9 +251,9 @@ int CamGuard_Holds(cam_guard *self) {
     for (Py_ssize_t i = 0; i < self->list_count; i++) {
         PyObject *list = self->lists[2 * i], *items = self->lists[2 * i + 1];
         Py_ssize_t count = PyTuple_GET_SIZE(items);
-        if (PyList_GET_SIZE(list) != count ||
-            memcmp(((PyListObject *)list)->ob_item, ((PyTupleObject *)items)->ob_item,
-                   (size_t)count * sizeof(PyObject *)) != 0) {
+        if (PyList_GET_SIZE(list) != count || /* an empty one has no items to point to */
+            (count > 0 && memcmp(((PyListObject *)list)->ob_item, ((PyTupleObject *)items)->ob_item,
+                                 (size_t)count * sizeof(PyObject *)) != 0)) {
             return 0;
         }
     }
