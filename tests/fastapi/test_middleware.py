@@ -169,6 +169,8 @@ STACKS: dict[str, Layers] = {
     ],
     "gzip": [(Zip, {})],
     "gzip-all": [(Zip, {"minimum_size": 0, "compresslevel": 1})],
+    "gzip-just": [(Zip, {"minimum_size": 15})],  # the length of /small
+    "gzip-not-yet": [(Zip, {"minimum_size": 16})],
     "gzip-level": [(Zip, {"minimum_size": 10, "compresslevel": 6})],
     "gzip-default-level": [(Zip, {"minimum_size": 10, "compresslevel": -1})],
     "gzip-none": [(Zip, {"minimum_size": 10, "compresslevel": 0})],
@@ -262,6 +264,7 @@ HOSTS = [
     "b.example.org",
     ".example.org",
     "xexample.org",
+    "xa.example",
     "c.example",
     "[::1]:80",
     "a.example:8x",
