@@ -208,8 +208,9 @@ def make(log: list[Any]) -> FastAPI:
         n: Annotated[int, Depends(impure)],
         m: Annotated[int, AfterValidator(even)],
         k: Annotated[int, Query()] = 4,
+        x: Annotated[int, Header(alias="X-Checked")] = 5,
     ) -> Any:
-        return [n, m, k]
+        return [n, m, k, x]
 
     def scoped(scopes: SecurityScopes) -> list[str]:
         return scopes.scopes
@@ -353,6 +354,7 @@ CALLS = [
     Call("GET", "/impure?n=3&m=5"),
     Call("GET", "/impure?n=3&m=4&k=x"),
     Call("GET", "/impure"),
+    Call("GET", "/impure?n=3&m=4", (("X-Checked", "x"),)),
     Call("GET", "/basic"),
     Call("GET", "/basic", (("Authorization", "Basic YTpi"),)),
     Call("GET", "/scoped"),

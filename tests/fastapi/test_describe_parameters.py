@@ -92,13 +92,13 @@ def test_keys_are_those_fastapi_prefers() -> None:
         "first",
         "second",
     )
-    # Headers are looked for in lower case, underscores converted only in what has no alias.
+    # Headers are looked for in lower case, and named as they were given; underscores converted only in what has no alias.
     assert parameter(Annotated[str, Header()]).field.keys == ("value",)
-    assert parameter(Annotated[str, Header(alias="X-Some_Thing")]).field.keys == ("x-some_thing",)
+    assert parameter(Annotated[str, Header(alias="X-Some_Thing")]).field.keys == ("X-Some_Thing",)
     choices = AliasChoices("X_One", "X-Two")
     assert parameter(Annotated[str, Header(validation_alias=choices)]).field.keys == (
-        "x_one",
-        "x-two",
+        "X_One",
+        "X-Two",
     )
 
     async def kept(x_token: Annotated[str, Header(convert_underscores=False)]) -> None: ...

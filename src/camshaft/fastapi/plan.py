@@ -45,7 +45,7 @@ class Field:
     """A value that is validated: a parameter, or one field of the body.
 
     `keys` are the names it may have in the request, the first that is present counts; those of
-    headers are in lower case. A value that is missing is an error if `required`, else
+    headers count in lower case. A value that is missing is an error if `required`, else
     `default_factory()` or a deep copy of `default`, which is validated only with
     `validate_default`.
     """
