@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from fastapi import BackgroundTasks, FastAPI, HTTPException, Response
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.middleware.httpsredirect import HTTPSRedirectMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 
@@ -59,6 +59,16 @@ def application(layers: Layers, log: list[str] | None = None) -> FastAPI:
     """An application with middleware, the outermost first."""
     seen = [] if log is None else log
     app = FastAPI(middleware=[Middleware(cls, **settings) for cls, settings in layers])
+
+    @app.exception_handler(500)
+    async def oops(request: Request, error: Exception) -> PlainTextResponse:
+        seen.append(f"{request.url.path} {error!r}")
+        return PlainTextResponse("oops", 500)
+
+    @app.exception_handler(LookupError)
+    async def looked(request: Request, error: Exception) -> PlainTextResponse:
+        seen.append(f"never {error!r}")
+        return PlainTextResponse("looked", 418)
 
     @app.get("/small")
     async def small() -> Any:
@@ -121,6 +131,11 @@ async def pieces() -> AsyncIterator[bytes]:
         yield b"piece" * 100
 
 
+async def failing_pieces() -> AsyncIterator[bytes]:
+    yield b"piece"
+    raise LookupError("no more pieces")
+
+
 KINDS: dict[str, Callable[[], Any]] = {
     "varying": lambda: JSONResponse(
         {"a": "b" * 700}, headers={"Vary": "Accept-Language", "Access-Control-Allow-Origin": "x"}
@@ -129,11 +144,14 @@ KINDS: dict[str, Callable[[], Any]] = {
     "image": lambda: Response(b"p" * 900, media_type="image/png"),
     "grpc": lambda: Response(b"p" * 900, media_type="application/grpc+proto"),
     "stream": lambda: StreamingResponse(pieces()),
+    "missing": lambda: FileResponse("/nowhere/to/be/found"),
+    "failing": lambda: StreamingResponse(failing_pieces()),
     "odd": lambda: Odd("odd" * 300),
     "empty": lambda: Response(),
 }
 
 STACKS: dict[str, Layers] = {
+    "none": [],
     "cors": [(Cors, {"allow_origins": ["http://a.example", "http://b.example"]})],
     "cors-any": [(Cors, {"allow_origins": ["*"]})],
     "cors-any-credentials": [(Cors, {"allow_origins": ("*",), "allow_credentials": True})],

@@ -189,6 +189,7 @@ static progress respond(CallObject *call, PyObject *response) {
     const cam_fastapi_constants *c = &call->state->fastapi;
     PyObject *args[] = {response, call->scope, call->receive, call->send, call->router->app};
     return await(call, call->passed.layered ? PyObject_Vectorcall(c->respond_inside, args, 5, NULL)
+                       : call->whole        ? PyObject_Vectorcall(c->respond_before, args, 5, NULL)
                                             : PyObject_Vectorcall(c->respond, args, 4, NULL));
 }
 

@@ -85,6 +85,7 @@
     X(fail_here)                                                                                   \
     X(fail_inside)                                                                                 \
     X(respond)                                                                                     \
+    X(respond_before)                                                                              \
     X(respond_inside)                                                                              \
     X(respond_json_inside)                                                                         \
     X(send_answer)                                                                                 \

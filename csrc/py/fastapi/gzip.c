@@ -11,7 +11,7 @@ static int is_excluded(const cam_gzip *gzip, PyObject *type) {
     Py_ssize_t len = type ? PyBytes_GET_SIZE(type) : 0;
     const char *semicolon = memchr(text, ';', (size_t)len);
     len = semicolon ? semicolon - text : len;
-    char lower[128];
+    char lower[128] = "";
     while (len > 0 && Py_UNICODE_ISSPACE((Py_UCS4)(unsigned char)text[len - 1])) {
         len--;
     }

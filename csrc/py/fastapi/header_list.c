@@ -77,8 +77,8 @@ int CamHeaderList_AddVary(PyObject *list, PyObject *field) {
             PyObject *value = PyTuple_GET_ITEM(other, 1);
             memcpy(to, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
             to += PyBytes_GET_SIZE(value);
-            memcpy(to, ", ", 2);
-            to += 2;
+            *to++ = ',';
+            *to++ = ' ';
         }
     }
     memcpy(to, PyBytes_AS_STRING(added), (size_t)PyBytes_GET_SIZE(added));

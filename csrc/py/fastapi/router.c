@@ -503,6 +503,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->fail_here, calls, "fail_here"},
         {&c->fail_inside, calls, "fail_inside"},
         {&c->respond, calls, "respond"},
+        {&c->respond_before, calls, "respond_before"},
         {&c->respond_inside, calls, "respond_inside"},
         {&c->respond_json_inside, calls, "respond_json_inside"},
         {&c->send_answer, calls, "send_answer"},

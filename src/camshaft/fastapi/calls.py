@@ -103,6 +103,31 @@ async def respond(response: Any, scope: Scope, receive: Receive, send: Send) -> 
     await wrap_app_handling_exceptions(response, request)(scope, receive, send)
 
 
+async def respond_before(
+    response: Any, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+) -> None:
+    """Let a Response send itself before a middleware stack that is FastAPI's own.
+
+    What it raises is for all exception handlers. One with a way of its own to be called may look
+    for anything in the scope: it is called where FastAPI does.
+    """
+    if type(response).__call__.__module__ != "starlette.responses":
+        await respond_inside(response, scope, receive, send, app)
+        return
+    started = False
+
+    async def sender(message: Message) -> None:
+        nonlocal started
+        started = started or message["type"] == "http.response.start"
+        await send(message)
+
+    try:
+        await response(scope, receive, sender)
+    except Exception as exception:
+        failure = Failure(exception, None, None, False, started)
+        await fail_inside(failure, scope, receive, send, app)
+
+
 async def respond_inside(
     response: Any, scope: Scope, receive: Receive, send: Send, app: ASGIApp
 ) -> None:
