@@ -92,7 +92,7 @@ def test_keys_are_those_fastapi_prefers() -> None:
         "first",
         "second",
     )
-    # Headers are looked for in lower case, and named as they were given; underscores converted only in what has no alias.
+    # Headers are named as they were given; underscores are converted in what has no alias.
     assert parameter(Annotated[str, Header()]).field.keys == ("value",)
     assert parameter(Annotated[str, Header(alias="X-Some_Thing")]).field.keys == ("X-Some_Thing",)
     choices = AliasChoices("X_One", "X-Two")

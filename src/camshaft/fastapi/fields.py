@@ -57,11 +57,9 @@ def describe_parameters(dependant: Any) -> tuple[Parameter, ...]:
 
 def _describe_parameter(source: Source, field: Any) -> Parameter:
     keys = tuple(key for _, key in utils._get_param_aliases(field))
-    if source is Source.HEADER:
-        # Headers.__contains__ looks for the name in lower case, and in Latin-1; what is not valid is
-        # told of by the name as it was given.
-        if not all(_is_latin1(key.lower()) for key in keys):
-            raise NotUnderstood(f"the header {keys[0]!r} of `{field.name}` is no header name")
+    # Headers.__contains__ looks for the lower case, in Latin-1; errors have it as given.
+    if source is Source.HEADER and not all(_is_latin1(key.lower()) for key in keys):
+        raise NotUnderstood(f"the header {keys[0]!r} of `{field.name}` is no header name")
     described = describe_field(field, keys)
     model = utils._get_param_model(field)
     if model is not None:
