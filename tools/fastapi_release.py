@@ -10,8 +10,10 @@ and the fields and parameters that are known. What differs is to be read; when t
 says, --add puts the digests into src/camshaft/fastapi/releases.json, which is all that a release
 without new behaviour needs.
 
---prove installs the releases into .venv-fastapi, runs FastAPI's own suite on plans and over our
-server (tests.peers) and the differential fuzz, and installs the pinned releases again.
+--prove installs the releases, and what they want, into an environment of its own
+(.venv-fastapi-release), and runs there FastAPI's own suite of that release on plans and over our
+server (tests.peers), and the differential fuzz. With --add the digests are there for the proof, for
+plans are not made of much that is unknown, and are taken out again if it fails.
 
 Exit status: 0 if nothing is new or all was added, 1 if something differs, 2 if a release cannot be
 had, 3 if the proof fails.
@@ -33,6 +35,7 @@ from camshaft.fastapi import releases, schema
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "src/camshaft/fastapi/releases.json"
+ENVIRONMENT = ".venv-fastapi-release"
 
 PROOFS = (
     ("-m", "tests.peers", "fastapi", "fastapi-socket"),
@@ -199,31 +202,17 @@ def write(known: releases.Known) -> None:
 
 
 def prove(chosen: list[Release]) -> bool:
-    """Run the proofs with these releases installed, and install the pinned ones again.
-
-    In the environment of FastAPI's suite, which imports much that nothing else here does.
-    """
-    environment = ".venv-fastapi"
-    setup = ["tools/setup", "--venv", environment, "tools/requirements/fastapi.txt"]
-    subprocess.run(setup, cwd=ROOT, check=True)
-    python = str(ROOT / environment / "bin/python")
-    pip = [python, "-m", "pip", "install", "-q", "--no-deps"]
-    pins = dict(
-        line.split("==")
-        for line in (ROOT / "tools/requirements/pins.txt").read_text().splitlines()
-        if "==" in line and not line.startswith("#")
-    )
+    """Run the proofs with these releases installed; false if one fails."""
+    subprocess.run(["tools/fastapi-environment", ENVIRONMENT], cwd=ROOT, check=True)
+    python = str(ROOT / ENVIRONMENT / "bin/python")
+    wanted = [f"{release.name}=={release.version}" for release in chosen]
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, *wanted], check=True)
     held = True
-    try:
-        wanted = [f"{release.name}=={release.version}" for release in chosen]
-        subprocess.run([*pip, *wanted], check=True)
-        for arguments in PROOFS:
-            print(f"  python {' '.join(arguments)}", flush=True)
-            done = subprocess.run([python, *arguments], cwd=ROOT, check=False)
-            held = held and done.returncode == 0
-    finally:
-        former = [f"{release.name}=={pins[release.name]}" for release in chosen]
-        subprocess.run([*pip, *former], check=True)
+    for arguments in PROOFS:
+        print(f"  python {' '.join(arguments)}", flush=True)
+        done = subprocess.run([python, *arguments], cwd=ROOT, check=False)
+        held = held and done.returncode == 0
     return held
 
 
@@ -256,12 +245,16 @@ def main() -> int:
             return 2
         for release in chosen:
             new = compare(release, known) or new
-        if arguments.prove and not prove(chosen):
-            return 3
         if arguments.add:
+            before = DATA.read_text()
             for release in chosen:
                 add(release, known, arguments.but)
             write(known)
+        if arguments.prove and not prove(chosen):
+            if arguments.add:
+                DATA.write_text(before)
+            return 3
+        if arguments.add:
             return 0
     return 1 if new else 0
 

@@ -135,7 +135,7 @@ def main() -> int:
         )
         if not suites or "cpython" in options.suites:
             return 2
-    pinned = [f"{s.distribution} {stage.pinned(s.distribution)}" for s in suites if s.distribution]
+    pinned = [f"{s.distribution} {stage.version(s.distribution)}" for s in suites if s.distribution]
     print(
         f"CPython {version}: {', '.join([*options.suites, *pinned])}; on {options.loop}", flush=True
     )

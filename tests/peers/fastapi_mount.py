@@ -30,5 +30,10 @@ fastapi.FastAPI.__init__ = _mounted  # type: ignore[method-assign]
 
 def pytest_sessionfinish() -> None:
     """Write the counts."""
-    for name in ("native", "replayed", "fallback"):
-        _write("count", name, str(sum(getattr(router, f"{name}_count") for router in routers)))
+    native, replayed, fallback = (
+        sum(getattr(router, f"{name}_count") for router in routers)
+        for name in ("native", "replayed", "fallback")
+    )
+    _write("count", "requests", str(native + fallback))
+    _write("count", "started in a plan", str(native))
+    _write("count", "ended in the plan", str(native - replayed))

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A temporary directory in which another project's tests find what they import.
 
-Source distributions come by pip, at the version that tools/requirements/pins.txt gives, and are
-kept unpacked in the environment. A package named uvloop that gives out our loop is written next to
+Source distributions come by pip, at the version that is installed, or that
+tools/requirements/pins.txt gives, and are kept unpacked in the environment. A package named uvloop that gives out our loop is written next to
 them: tests made for uvloop then run on ours. For uvicorn's, uvicorn_names.py is staged under its
 name.
 """
 
+import contextlib
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -85,8 +87,10 @@ else:  # a Python without policies
 """
 
 
-def pinned(name: str) -> str:
-    """The version of a package that pins.txt gives."""
+def version(name: str) -> str:
+    """The version of a package that is asked: the installed one, else that which pins.txt gives."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
     text = (ROOT / "tools/requirements/pins.txt").read_text()
     found = re.search(rf"^{re.escape(name)}==(\S+)$", text, re.MULTILINE | re.IGNORECASE)
     if found is None:
@@ -95,17 +99,17 @@ def pinned(name: str) -> str:
 
 
 def sdist(name: str) -> Path:
-    """The unpacked source distribution of a package at its pinned version; fetched once."""
-    version = pinned(name)
+    """The unpacked source distribution of a package at its version; fetched once."""
+    wanted = version(name)
     kept = Path(sysconfig.get_path("data")) / "sdists"
-    unpacked = kept / f"{name}-{version}"
+    unpacked = kept / f"{name}-{wanted}"
     if unpacked.is_dir():
         return unpacked
     kept.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept) as directory:
         options = ["--disable-pip-version-check", "-q", "--no-deps", "--no-binary", ":all:"]
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", *options, f"{name}=={version}"],
+            [sys.executable, "-m", "pip", "download", *options, f"{name}=={wanted}"],
             cwd=directory,
             stdin=subprocess.DEVNULL,
             check=True,
@@ -123,9 +127,8 @@ def disguise(directory: Path, loop: str) -> None:
     """Write a package uvloop that gives `loop`'s ("camshaft" or "asyncio") loops."""
     package = directory / "uvloop"
     package.mkdir()
-    version = pinned("uvloop")
     (package / "__init__.py").write_text(
-        _UVLOOP.format(loop=loop, imports=_IMPORTS[loop], version=version)
+        _UVLOOP.format(loop=loop, imports=_IMPORTS[loop], version=version("uvloop"))
     )
     (package / "loop.py").write_text('"""The name under which uvloop has its Loop."""\n')
     (package / "_testbase.py").symlink_to(sdist("uvloop") / "uvloop/_testbase.py")
