@@ -23,9 +23,13 @@ def main() -> int:
     ways = {name: WAYS[name] for name in options.way or ["asgi", "native"]}
     if options.fault:
         ways = {options.fault: faulty(options.fault)}
-    outcome = run(options.seed, options.cases, ways, most=options.most)
-    for difference in outcome.differences:
-        print(f"---- {difference}\n")
+    outcome = run(
+        options.seed,
+        options.cases,
+        ways,
+        most=options.most,
+        show=lambda difference: print(f"---- {difference}\n", flush=True),
+    )
     print(outcome)
     return 1 if outcome.differences else 0
 

@@ -195,7 +195,13 @@ class Outcome:
 
 
 async def _run(
-    seed: int, cases: int, ways: dict[str, Way], each: int, most: int, small: bool
+    seed: int,
+    cases: int,
+    ways: dict[str, Way],
+    each: int,
+    most: int,
+    small: bool,
+    show: Callable[[Difference], object],
 ) -> Outcome:
     outcome = Outcome()
     names = sorted(ways)
@@ -216,6 +222,7 @@ async def _run(
             if wanted != got:
                 found = Difference(number, name, pair.parts, asked, wanted, got)
                 outcome.differences.append(await shrink(found, ways[name]) if small else found)
+                show(outcome.differences[-1])
                 break
         if pair.router is not None:
             outcome.native += pair.router.native_count
@@ -232,6 +239,10 @@ def run(
     each: int = 12,
     most: int = 20,
     small: bool = True,
+    show: Callable[[Difference], object] = bool,
 ) -> Outcome:
-    """Compare `cases` requests, `each` of a program at most, until `most` differ."""
-    return asyncio.run(_run(seed, cases, ways, each, most, small))
+    """Compare `cases` requests, `each` of a program at most, until `most` differ.
+
+    `show` is called with each difference when it is found.
+    """
+    return asyncio.run(_run(seed, cases, ways, each, most, small, show))
