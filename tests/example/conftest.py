@@ -13,8 +13,9 @@ from boardgames_server import (
     Databases,
     ServerProcess,
     allow_many_files,
-    start_postgresql,
 )
+
+from tests.postgresql import start_postgresql
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,10 @@ from command_process import LIMIT, Serving
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "example"))
 
-from boardgames_server import APP_DIR, Databases, start_postgresql
+from boardgames_server import APP_DIR, Databases
 
 from camshaft.server.budget import Pools, exceeded
+from tests.postgresql import start_postgresql
 
 POOL = 15
 """Connections of the example's pool: 5, and 10 more of them under load."""
