@@ -15,6 +15,7 @@ from bench.http import comparison as http_comparison
 from bench.http.contenders import SERVERS
 from bench.instructions import comparison as instruction_comparison
 from bench.instructions.rows import ROWS
+from bench.instructions.routes import ROUTES
 from bench.loop import comparison as loop_comparison
 from bench.loop import echo
 from bench.loop.cases import CASES
@@ -120,10 +121,10 @@ def parser() -> argparse.ArgumentParser:
     counts = command.add_argument_group("instructions")
     counts.add_argument(
         "--rows",
-        type=names(list(ROWS)),
-        default=list(ROWS),
+        type=names([*ROWS, *ROUTES]),
+        default=[*ROWS, *ROUTES],
         metavar="A,B",
-        help=f"of {', '.join(ROWS)}",
+        help=f"of {', '.join(ROWS)}; of FastAPI's routes: {', '.join(ROUTES)}",
     )
     counts.add_argument("--no-valgrind", action="store_true", help="leave the instructions out")
     counts.add_argument("--no-strace", action="store_true", help="leave the system calls out")

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from bench import compiled, environment
 from bench.error import BenchError
-from bench.instructions.rows import ROWS
+from bench.instructions import routes, rows
 from bench.instructions.worker import MARK_PATH
 
 MISSING = 77
 TIMEOUT = 300
 MARK_SOURCE = Path(__file__).with_name("mark.c")
+
+ROWS = rows.ROWS | routes.ROWS
 
 
 class MissingLoop(Exception):
@@ -92,6 +94,11 @@ def instructions(loop: str, row: str, keep: Path | None = None) -> float:
     `keep` is a directory for callgrind's own record of the second count (callgrind_annotate).
     Raises MissingLoop, BenchError.
     """
+    return sum(by_layer(loop, row, keep).values())
+
+
+def by_layer(loop: str, row: str, keep: Path | None = None) -> dict[str, float]:
+    """The same, by the part of the process that they belong to (LAYERS)."""
     counts = ROWS[row].counts
     with tempfile.TemporaryDirectory(prefix="camshaft-bench-") as directory:
         out = Path(directory) / "out"
@@ -99,7 +106,7 @@ def instructions(loop: str, row: str, keep: Path | None = None) -> float:
         tool.append(f"--callgrind-out-file={out}.%p")
         run(tool, loop, row, str(mark_library()), counts)
         # A dump is out.PID.1 and so on; a forked child may have left files with its own number.
-        totals = {path: total(path) for path in Path(directory).glob("out.*.[12]")}
+        totals = {path: by_object(path) for path in Path(directory).glob("out.*.[12]")}
         first, second = (
             [path for path in totals if path.suffix == suffix] for suffix in (".1", ".2")
         )
@@ -108,13 +115,59 @@ def instructions(loop: str, row: str, keep: Path | None = None) -> float:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(second[0], keep / f"{row}.{loop}.callgrind")
-    return (totals[second[0]] - totals[first[0]]) / (counts[1] - counts[0])
+    layers = dict.fromkeys(LAYERS, 0.0)
+    for sign, each in ((1, totals[second[0]]), (-1, totals[first[0]])):
+        for name, count in each.items():
+            layers[layer_of(name)] += sign * count / (counts[1] - counts[0])
+    return layers
 
 
 def total(path: Path) -> int:
     """The sum of a callgrind file."""
-    found = re.search(r"^totals: (\d+)$", path.read_text(), re.MULTILINE)
-    return int(found.group(1)) if found else 0
+    return sum(by_object(path).values())
+
+
+LAYERS = {
+    "camshaft": r"/camshaft/_core\.",
+    "pydantic-core": r"/_pydantic_core\.",
+    "C library": r"/(libc|libpthread|libm|ld-linux[^/]*)[.-][^/]*so",
+    "interpreter": r"/(python3[.\d]*|libpython[^/]*)$",
+    "other modules": "",
+}
+"""Parts of a process, and what the files of each are called."""
+
+
+def layer_of(file: str) -> str:
+    """The part that a loaded file is."""
+    return next(layer for layer, pattern in LAYERS.items() if re.search(pattern, file))
+
+
+def by_object(path: Path) -> Counter[str]:
+    """The instructions of each loaded file in a callgrind file. Raises BenchError."""
+    found: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    current = ""
+    total = 0
+    of_callee = False
+    with path.open() as lines:
+        for line in lines:
+            if line[0] in "0123456789+-*":
+                # What a call cost stands in the line after it, and again where it was spent.
+                if not of_callee:
+                    found[current] += int(line.split()[1])
+                of_callee = False
+            elif line.startswith("calls="):
+                of_callee = True
+            elif line.startswith(("ob=", "cob=")):
+                number, _, name = line.partition("=")[2].strip().partition(" ")
+                names.setdefault(number, name or number)
+                if line[0] == "o":
+                    current = names[number]
+            elif line.startswith("totals:"):
+                total = int(line.split()[1])
+    if sum(found.values()) != total:
+        raise BenchError(f"{path.name}: {sum(found.values())} instructions, of {total}")
+    return found
 
 
 def system_calls(loop: str, row: str) -> Counter[str]:

@@ -8,6 +8,9 @@ Each line of standard input is a command, printed by the counted process when it
     datagrams PORT SIZE COUNT PEERS
                            COUNT datagrams there and back, from PEERS sockets at once
     connect PORT COUNT     COUNT connections after each other, each closed when the server closes it
+    http PORT CONTROL COUNT REQUEST
+                           one connection: a request (hexadecimal) COUNT times, each answer read
+                           whole; at the end a connection to the port CONTROL
 """
 
 import socket
@@ -65,6 +68,33 @@ def echo_datagrams(port: int, size: int, count: int, peers: int) -> None:
         sock.close()
 
 
+def ask(connection: socket.socket, request: bytes, count: int) -> None:
+    """Send requests one by one, and see that each is answered with 200 and the same body."""
+    first = None
+    for _ in range(count):
+        time.sleep(PAUSE)
+        connection.sendall(request)
+        answer = connection.recv(1 << 16)
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            answer += received(connection)
+        head, body = answer[:end].lower(), answer[end + 4 :]
+        length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+        while len(body) < length:
+            body += received(connection)
+        if first is None:
+            first = body
+        if not head.startswith(b"http/1.1 200 ") or body != first:
+            raise SystemExit(f"peer: unexpected answer: {answer!r}")
+
+
+def received(connection: socket.socket) -> bytes:
+    """What comes next; SystemExit at the end."""
+    data = connection.recv(1 << 16)
+    if not data:
+        raise SystemExit("peer: the server closed the connection")
+    return data
+
+
 def main() -> None:
     """Do what standard input says until it ends."""
     for line in sys.stdin:
@@ -74,6 +104,11 @@ def main() -> None:
                 with open_connection(int(port)) as connection:
                     while connection.recv(1024):
                         pass
+            continue
+        if command == "http":
+            with open_connection(int(port)) as connection:
+                ask(connection, bytes.fromhex(numbers[2]), int(numbers[1]))
+            open_connection(int(numbers[0])).close()
             continue
         if command == "datagrams":
             echo_datagrams(int(port), *map(int, numbers))

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from bench.instructions import routes
 from bench.instructions.rows import ROWS
 from bench.loop.contenders import make
 
@@ -54,7 +55,7 @@ def main(name: str, row: str, library: str, first: int, second: int) -> None:
         gc.enable()
 
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(ROWS[row].run(counts()))
+    loop.run_until_complete((ROWS | routes.ROWS)[row].run(counts()))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 

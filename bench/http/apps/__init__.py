@@ -41,6 +41,7 @@ TARGETS = {
     ),
     "thread": Target("FastAPI, `def` endpoint", "fastapi_routes:app", "/thread/42"),
     "thread-1": Target("the same, 1 connection", "fastapi_routes:app", "/thread/42", connections=1),
+    "yield": Target("FastAPI, a dependency with `yield`", "fastapi_routes:app", "/opened/42"),
     "included": Target("FastAPI, an included router", "fastapi_routes:app", "/v1/games/42"),
     "many": Target(
         "FastAPI, the last of 792 routes in 36 routers",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """FastAPI's features one by one: dependencies, a body, `def`, included routers, 800 routes."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query
@@ -51,6 +52,15 @@ async def post(item: Item) -> Item:
 @app.get("/thread/{item_id}", response_model=Item)
 def thread(item_id: int) -> dict[str, object]:
     return {"item_id": item_id, "name": "a game"}
+
+
+async def opened() -> AsyncIterator[str]:
+    yield "a session"
+
+
+@app.get("/opened/{item_id}", response_model=Item)
+async def in_session(item_id: int, session: Annotated[str, Depends(opened)]) -> Item:
+    return Item(item_id=item_id, name=session)
 
 
 router = APIRouter(prefix="/games")
