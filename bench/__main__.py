@@ -14,8 +14,8 @@ from bench.http import apps, latency
 from bench.http import comparison as http_comparison
 from bench.http.contenders import SERVERS
 from bench.instructions import comparison as instruction_comparison
-from bench.instructions.rows import ROWS
 from bench.instructions.routes import ROUTES
+from bench.instructions.rows import ROWS
 from bench.loop import comparison as loop_comparison
 from bench.loop import echo
 from bench.loop.cases import CASES

@@ -2,9 +2,9 @@
 """A temporary directory in which another project's tests find what they import.
 
 Source distributions come by pip, at the version that is installed, or that
-tools/requirements/pins.txt gives, and are kept unpacked in the environment. A package named uvloop that gives out our loop is written next to
-them: tests made for uvloop then run on ours. For uvicorn's, uvicorn_names.py is staged under its
-name.
+tools/requirements/pins.txt gives, and are kept unpacked in the environment. A package named uvloop
+that gives out our loop is written next to them: tests made for uvloop then run on ours. For
+uvicorn's, uvicorn_names.py is staged under its name.
 """
 
 import contextlib
