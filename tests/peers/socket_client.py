@@ -4,12 +4,16 @@
 For Starlette's and FastAPI's own tests: what they say of applications called by the client, they
 then say of the same applications behind camshaft. ``-p camshaft_socket_client`` finds it staged
 under that name. The client itself, its loop in a thread, and the lifespan stay Starlette's; each
-request and each WebSocket gets a server of ours on that loop, listening on a port of its own.
+request and each WebSocket gets a server of ours on that loop, listening on a port of its own. What
+the server calls is the FastAPI object itself, if the client was given one, with the setting
+`fastapi` at "native": requests that a plan covers are then answered before the middleware, where it
+lets them, and counted.
 
-What a socket cannot carry is put back where the tests look for it: the scope's `client`, `server`
-and `scheme`, the extension http.response.debug, and with which code a WebSocket was closed that had
-not been accepted. What the application raised to the server is taken from the server's log, and
-raised in the client as TestClient does.
+For other applications, and in requests for another scheme or under a root_path, what a socket
+cannot carry is put back where the tests look for it: the scope's `client`, `server` and `scheme`, the
+extension http.response.debug, and with which code a WebSocket was closed that had not been accepted.
+What the application raised to the server is taken from the server's log, and raised in the client
+as TestClient does.
 """
 
 import asyncio
@@ -34,6 +38,8 @@ from websockets.frames import Opcode
 from websockets.uri import WebSocketURI
 
 import camshaft
+from camshaft._core import FastAPIRouter
+from camshaft.fastapi.find import find_application
 from camshaft.server.http import http_server
 
 LIMIT = 20.0
@@ -45,6 +51,9 @@ PATIENCE = 2.0
 httpx: Any = testclient.httpx
 
 counts: collections.Counter[str] = collections.Counter()
+
+routers: dict[int, FastAPIRouter] = {}
+"""Those that answered requests natively or not, by id()."""
 
 
 class _Reports(logging.Handler):
@@ -100,9 +109,9 @@ class _Tap:
 class _Serving:
     """A server of ours on a portal's loop, for one connection."""
 
-    def __init__(self, portal: Any, tap: _Tap, state: dict[str, Any]) -> None:
+    def __init__(self, portal: Any, app: Any, state: dict[str, Any]) -> None:
         self.portal = portal
-        self.tap = tap
+        self.app = app
         self.state = state
         self.patience = LIMIT
         self.cancelled = False
@@ -116,8 +125,9 @@ class _Serving:
 
     async def _listen(self) -> None:
         config = camshaft.Config(
-            self.tap,
+            self.app,
             interface="asgi3",
+            fastapi="native",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -127,6 +137,9 @@ class _Serving:
             ws_per_message_deflate=False,
         )
         config.load()
+        if config.fastapi_mounted is not None:
+            router = config.fastapi_mounted.router
+            routers[id(router)] = router
         loop = asyncio.get_running_loop()
         self.http = http_server(config, loop, self.state)
         self.server = await loop.create_server(self.http, "127.0.0.1", 0)
@@ -243,6 +256,10 @@ class _Transport(testclient._TestClientTransport):
             "root_path": self.root_path,
         }
         tap = _Tap(self.app, names, ("http.response.debug",))
+        direct = (
+            find_application(self.app) is self.app and url.scheme == "http" and not self.root_path
+        )
+        counts["of FastAPI's own object"] += direct
         rest = ExitStack()
 
         def abort() -> None:
@@ -250,7 +267,8 @@ class _Transport(testclient._TestClientTransport):
 
         with ExitStack() as stack:
             portal = stack.enter_context(self.portal_factory())
-            exchange = _Exchange(_Serving(portal, tap, self.app_state), request)
+            serving = _Serving(portal, self.app if direct else tap, self.app_state)
+            exchange = _Exchange(serving, request)
             finished = False
 
             def close(kind: type[BaseException] | None, *_: Any) -> None:
@@ -270,7 +288,7 @@ class _Transport(testclient._TestClientTransport):
 
             stack.push(close)
             head = exchange.head()
-            if head.status_code == 500 and not tap.started:
+            if head.status_code == 500 and not tap.started and not direct:
                 # The server's own answer, which TestClient has not.
                 finished = True
                 stack.close()
@@ -465,6 +483,11 @@ testclient.WebSocketTestSession = _Session  # type: ignore[misc]
 
 
 def pytest_sessionfinish() -> None:
-    """Write the counts."""
+    """Write the counts: of requests, and what the routers made of them."""
+    for router in routers.values():
+        counts["started in a plan"] += router.native_count
+        counts["before the middleware"] += router.whole_count
+        counts["ended in the plan"] += router.native_count - router.replayed_count
+        counts["left to FastAPI"] += router.fallback_count
     for name, count in counts.items():
         _write("count", name, str(count))

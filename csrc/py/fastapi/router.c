@@ -420,6 +420,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
                 ((CallObject *)call)->whole = whole;
                 ((CallObject *)call)->passed = passed;
                 passed.origin = NULL;
+                self->whole_count += whole;
             }
         }
     }
@@ -662,6 +663,8 @@ static PyMemberDef router_members[] = {
      "The ASGI application that takes what no plan does."},
     {"native_count", T_ULONGLONG, offsetof(RouterObject, native_count), READONLY,
      "Requests that a plan has taken."},
+    {"whole_count", T_ULONGLONG, offsetof(RouterObject, whole_count), READONLY,
+     "Those of them that it has taken before the middleware."},
     {"replayed_count", T_ULONGLONG, offsetof(RouterObject, replayed_count), READONLY,
      "Those of them that were given back to FastAPI before user code ran."},
     {"fallback_count", T_ULONGLONG, offsetof(RouterObject, fallback_count), READONLY,

@@ -21,6 +21,7 @@ typedef struct RouterObject {
     PyObject *compile;                 /* callable() -> camshaft.fastapi.plan.Table */
     TableObject *table;                /* NULL until the first request */
     unsigned long long native_count;   /* requests that a plan has taken */
+    unsigned long long whole_count;    /* of them, before the middleware */
     unsigned long long replayed_count; /* of them, given back to FastAPI */
     unsigned long long fallback_count; /* requests that none has taken */
     uint32_t compilations;
