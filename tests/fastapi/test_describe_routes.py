@@ -299,6 +299,9 @@ def test_telemetry_that_is_on_takes_all_plans(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()
     monkeypatch.setenv("OTEL_PYTHON_METER_PROVIDER", "sdk_meter_provider")
     assert entry(_with_route(bare()), "/x").plan is None
+    monkeypatch.undo()
+    monkeypatch.setattr(opentelemetry.trace, "get_tracer_provider", lambda: object())
+    assert entry(_with_route(bare()), "/x").plan is None
 
 
 def test_routes_added_later_are_in_the_next_table() -> None:

@@ -10,10 +10,10 @@ the server calls is the FastAPI object itself, if the client was given one, with
 lets them, and counted.
 
 For other applications, and in requests for another scheme or under a root_path, what a socket
-cannot carry is put back where the tests look for it: the scope's `client`, `server` and `scheme`, the
-extension http.response.debug, and with which code a WebSocket was closed that had not been accepted.
-What the application raised to the server is taken from the server's log, and raised in the client
-as TestClient does.
+cannot carry is put back where the tests look for it: the scope's `client`, `server` and `scheme`,
+the extension http.response.debug, and with which code a WebSocket was closed that had not been
+accepted. What the application raised to the server is taken from the server's log, and raised in
+the client as TestClient does.
 """
 
 import asyncio

@@ -25,11 +25,12 @@ from camshaft.fastapi.reasons import NotUnderstood, name_of
 from camshaft.fastapi.routes import _ROUTER_METHODS, Flattener, overridden
 from camshaft.fastapi.trust import Trust
 
-# Where OpenTelemetry's API keeps its providers, and the variables that have one made.
+# FastAPI's switch for each of OpenTelemetry's signals, the word for its provider, the module that
+# is asked for that, and the one that keeps it.
 _PROVIDERS = (
-    ("tracing", "tracer_provider", "opentelemetry.trace", "_TRACER_PROVIDER", "TRACER"),
-    ("metrics", "meter_provider", "opentelemetry.metrics._internal", "_METER_PROVIDER", "METER"),
-    ("logs", "logger_provider", "opentelemetry._logs._internal", "_LOGGER_PROVIDER", "LOGGER"),
+    ("tracing", "tracer", "opentelemetry.trace", "opentelemetry.trace"),
+    ("metrics", "meter", "opentelemetry.metrics", "opentelemetry.metrics._internal"),
+    ("logs", "logger", "opentelemetry._logs", "opentelemetry._logs._internal"),
 )
 
 
@@ -159,17 +160,28 @@ def _watch_telemetry(app: Any) -> list[tuple[dict[Any, Any], Any, Any]]:
         (vars(app), "_native_telemetry", telemetry),
         (vars(telemetry), "config", config),
     ]
-    for switch, setting, module, name, variable in _PROVIDERS:
+    for switch, word, asked, keeper in _PROVIDERS:
         watched.append((config, switch, config[switch]))
         if not config[switch]:
             continue
-        members = vars(importlib.import_module(module))
-        key = encode(f"OTEL_PYTHON_{variable}_PROVIDER")
+        setting = f"{word}_provider"
+        name = f"_{setting.upper()}"
+        function = f"get_{setting}"
+        asking = vars(importlib.import_module(asked))
+        members = vars(importlib.import_module(keeper))
+        key = encode(f"OTEL_PYTHON_{setting.upper()}")
         watched += [
             (config, setting, None),
+            (asking, function, asking[function]),
             (members, name, None),
             (environment, key, MISSING),
         ]
-        if config[setting] is not None or members[name] is not None or key in environment:
+        if (
+            config[setting] is not None
+            or members[name] is not None
+            or key in environment
+            # One that something has put there gives what it likes.
+            or getattr(asking[function], "__module__", None) not in (asked, keeper)
+        ):
             raise on
     return watched
