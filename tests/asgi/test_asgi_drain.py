@@ -149,11 +149,74 @@ def test_request_that_was_not_read_in_time(start: Serve) -> None:
         def busy() -> None:
             served.http.shutdown(1012, SHORT)
             client.send(get("/b"))
-            time.sleep(0.2)  # the clock of the limits is coarse, and the wheel's slots are wide
-            served.http._sweep()
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                time.sleep(0.001)
+                served.http._sweep()
 
         served.call(busy)
         check_last(client, "/b")
+
+
+def test_time_in_which_the_loop_does_not_run(start: Serve) -> None:
+    """The machine stood still for longer than idle connections stay: it is none of theirs."""
+    served = start(hello)
+    with served.connect() as idle, served.connect() as made:
+        idle.send(get("/a"))
+        idle.read_response()
+        served.until(lambda: served.http.connections == 2)
+
+        def stand_still() -> None:
+            served.http.shutdown(1012, 0.4)
+            time.sleep(1.0)
+            served.http._sweep()
+            idle.send(get("/idle"))
+            made.send(get("/made"))
+
+        served.call(stand_still)
+        check_last(idle, "/idle")
+        check_last(made, "/made")
+
+
+def test_loop_that_stood_still_before_the_end(start: Serve) -> None:
+    """Who has been idle for longer than is waited for may be about to ask."""
+    served = start(hello)
+    with served.connect() as client:
+        client.send(get("/a"))
+        client.read_response()
+
+        def stand_still() -> None:
+            time.sleep(0.5)
+            served.http.shutdown(1012, SHORT)
+            time.sleep(0.03)  # a slot of the wheel is over
+            served.http._sweep()
+            client.send(get("/b"))
+
+        served.call(stand_still)
+        check_last(client, "/b")
+
+
+def test_more_patience_later(start: Serve) -> None:
+    """What was told last is what holds."""
+    served = start(hello, keep_alive=None)
+    with served.connect() as client, served.connect() as made:
+        client.send(get("/a"))
+        client.read_response()
+        served.until(lambda: served.http.connections == 2)
+
+        def tell() -> None:
+            served.http.shutdown(1012, 1.0)
+            served.http.shutdown(1012, LONG)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                time.sleep(0.001)
+                served.http._sweep()
+            client.send(get("/b"))
+            made.send(get("/made"))
+
+        served.call(tell)
+        check_last(client, "/b")
+        check_last(made, "/made")
 
 
 def test_pipelined_requests(start: Serve) -> None:

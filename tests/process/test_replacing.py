@@ -187,3 +187,30 @@ def test_worker_that_is_imported_ends_with_its_master(tmp_path: Path) -> None:
         (worker,) = master.workers
         master.process.kill()
         wait_until_gone(worker)
+
+
+def test_idle_connections_of_a_replaced_worker(tmp_path: Path) -> None:
+    """Others serve, and nobody waits for its end: they end when they would have without it."""
+    times = ("--timeout-linger", "0.05", "--timeout-keep-alive", "600")
+    times += ("--timeout-graceful-shutdown", "inf")
+    with (
+        Mastering(tmp_path, "working:app", *times) as master,
+        contextlib.ExitStack() as stack,
+    ):
+        before = set(master.workers)
+        connections = {}
+        while set(connections) != before:
+            connection = stack.enter_context(contextlib.closing(master.connection()))
+            connection.request("GET", "/")
+            connections[int(connection.getresponse().read().split()[1])] = connection
+        master.send(signal.SIGHUP)
+        master.wait_until(lambda: master.log.count("Shutting down") == 2, "their end")
+        # The other two have been started since the first was told to end.
+        assert len(set(master.workers) - before) == 2
+        for pid, connection in connections.items():
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            assert response.getheader("connection") == "close"
+            assert int(response.read().split()[1]) == pid
+        wait_until_gone(*before)
+        assert master.stop() == 0

@@ -120,7 +120,8 @@ PyDoc_STRVAR(
     "With `linger`, a number of seconds, a connection is idle only when so much time has\n"
     "passed since its last answer, or since it was made: requests that are on their way are\n"
     "answered, and so are those of connections that are made from now on. Each last answer\n"
-    "says so. Without, connections that are made from now on are closed at once.");
+    "says so. Time in which the loop did not run does not count. Without, connections that are\n"
+    "made from now on are closed at once.");
 
 static PyObject *server_shutdown(PyObject *op, PyObject *args) {
     HttpServerObject *server = (HttpServerObject *)op;
@@ -137,6 +138,7 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "linger: a time cannot be negative");
         return NULL;
     }
+    int64_t before = server->shutting_down ? server->linger : CAM_FOREVER;
     server->shutting_down = true;
     server->linger = CamServerOptions_Nanoseconds(linger);
     CamAccessLog_Flush(server, 0);
@@ -150,7 +152,7 @@ static PyObject *server_shutdown(PyObject *op, PyObject *args) {
         if (connection->websocket != NULL) {
             result = CamWebSocket_Shutdown(connection->websocket, (unsigned)code);
         } else if (server->linger > 0) {
-            CamTiming_Hasten(connection);
+            CamTiming_Hasten(connection, before, CamServer_Now());
         } else if (CamHttpProtocol_IsIdle(connection)) {
             result = CamHttpProtocol_Close(connection);
         }

@@ -141,8 +141,10 @@ void CamSweep_Clear(HttpServerObject *server) {
 static int plan(HttpServerObject *server, int64_t number) {
     cam_state *state = server->state;
     cam_sweep *sweep = &server->sweep;
-    if (server->metrics != NULL) {
-        number = sweep->tick + 1; /* they tell of the loop's lateness by it, all the time */
+    if (server->metrics != NULL || (server->shutting_down && server->linger > 0)) {
+        /* By it the metrics tell of the loop's lateness, and idle connections are not blamed for
+         * it. */
+        number = sweep->tick + 1;
     }
     if (sweep->handle != NULL && sweep->planned <= number) {
         return 0;
@@ -225,6 +227,16 @@ int CamSweep_File(HttpServerObject *server, HttpProtocolObject *connection, int6
     return plan(server, filed);
 }
 
+/* Time that the loop did not run is no time that the connections were idle. */
+static void give_back(HttpServerObject *server, int64_t late) {
+    for (size_t slot = 0; slot < CAM_SWEEP_SLOTS; slot++) {
+        for (HttpProtocolObject *connection = server->sweep.slots[slot]; connection != NULL;
+             connection = connection->next) {
+            CamTiming_GiveBack(connection, late);
+        }
+    }
+}
+
 /* Takes all connections out of the slots that are over: a chain by `next`. */
 static HttpProtocolObject *take_over(cam_sweep *sweep, int64_t now) {
     int64_t to = now >> sweep->shift;
@@ -246,6 +258,7 @@ static HttpProtocolObject *take_over(cam_sweep *sweep, int64_t now) {
 
 int CamSweep_Run(HttpServerObject *server) {
     cam_sweep *sweep = &server->sweep;
+    int64_t late = sweep->handle != NULL ? CamMetrics_Now() - sweep->due : 0;
     Py_CLEAR(sweep->handle);
     if (server->metrics != NULL) {
         CamMetrics_Late(server->metrics, sweep->due);
@@ -255,6 +268,9 @@ int CamSweep_Run(HttpServerObject *server) {
         return -1;
     }
     int64_t now = CamMetrics_Now();
+    if (server->shutting_down && server->linger > 0) {
+        give_back(server, late);
+    }
     HttpProtocolObject *connection = take_over(sweep, now);
     int status = 0;
     /* No user code runs before all are filed again. */

@@ -18,6 +18,10 @@ static const int64_t SHED_AFTER = 1 * SECOND;
 /* How long the loop has to read what has arrived on a connection that is about to be closed. */
 static const int64_t UNREAD_RESPITE = INT64_C(100000000);
 
+/* How much later than planned a sweep of a server that ends may come before the time is given back:
+ * what the turn of a busy loop takes. */
+static const int64_t USUAL_LAG = INT64_C(20000000);
+
 /* The most credit under a least rate without a time-out. */
 static const int64_t CREDIT_LIMIT = 60 * SECOND;
 
@@ -184,12 +188,24 @@ int CamTiming_Settle(HttpProtocolObject *self) {
     return self->transport.object == NULL ? 0 : CamTiming_Set(self, timing_of(self));
 }
 
-void CamTiming_Hasten(HttpProtocolObject *self) {
+void CamTiming_Hasten(HttpProtocolObject *self, int64_t before, int64_t now) {
     const cam_server_options *options = &self->server->options;
+    int64_t usual = CAM_FOREVER;
     if (self->timing == CAM_TIMING_IDLE) {
-        self->deadline += patience(self->server, options->keep_alive) - options->keep_alive;
+        usual = options->keep_alive;
     } else if (self->timing == CAM_TIMING_NEW) {
-        self->deadline += patience(self->server, options->head_timeout) - options->head_timeout;
+        usual = options->head_timeout;
+    } else {
+        return;
+    }
+    int64_t hastened = self->deadline + least(usual, self->server->linger) - least(usual, before);
+    int64_t soonest = least(self->deadline, now + UNREAD_RESPITE);
+    self->deadline = hastened > soonest ? hastened : soonest;
+}
+
+void CamTiming_GiveBack(HttpProtocolObject *self, int64_t late) {
+    if (late > USUAL_LAG && (self->timing == CAM_TIMING_IDLE || self->timing == CAM_TIMING_NEW)) {
+        self->deadline += late;
     }
 }
 

@@ -27,8 +27,15 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing);
 int CamTiming_Settle(HttpProtocolObject *self);
 
 /* The server is shutting down: an idle connection's limit becomes the server's `linger`, counted
- * from when it became idle. Runs no user code; for CamSweep_Narrow() to follow. */
-void CamTiming_Hasten(HttpProtocolObject *self);
+ * from when it became idle; `before` is the linger that it was, CAM_FOREVER if the server was not
+ * shutting down. One whose time would be over has a moment still: the loop may have stood still
+ * until `now`. Runs no user code; for CamSweep_Narrow() to follow. */
+void CamTiming_Hasten(HttpProtocolObject *self, int64_t before, int64_t now);
+
+/* The loop has come `late` to a sweep: a machine or a callback stood still for so long. Peers on
+ * this machine may have, too, so that an idle connection was not idle by that. Runs no user code;
+ * before the sweep. */
+void CamTiming_GiveBack(HttpProtocolObject *self, int64_t late);
 
 /* The peer has sent so many bytes. Runs no user code. */
 void CamTiming_Received(HttpProtocolObject *self, size_t size);

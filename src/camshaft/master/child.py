@@ -33,6 +33,7 @@ from camshaft.master.table import (
     LAG,
     MEMORY,
     MOST_LAG,
+    OTHERS,
     PID,
     READY,
     REQUESTS,
@@ -156,6 +157,13 @@ class WorkerServer(Server):
         if lifetime is not None:
             reason = f"it has lived for {lifetime:g} s"
             self._loop.call_later(lifetime, lambda: self._line.tell(recycle=reason))
+
+    @property
+    def _patience(self) -> float:
+        # Nobody waits for its end, and an idle client is ended when it would have been anyway.
+        usual = super()._patience
+        kept = usual > 0 and self._row[OTHERS]
+        return max(usual, self.config.timeout_keep_alive) if kept else usual
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._row[STATE] = STOPPING

@@ -381,6 +381,9 @@ class Master:
         surplus = len(ready) - self.size
         for worker in (stale + [worker for worker in ready if not worker.stale])[: max(0, surplus)]:
             self._end(worker)
+            if worker.stale:
+                # The next one's turn, whenever this one has come to its end.
+                self.timers.after(0, self._settle)
         if not stale:
             for worker in starting[: max(0, -missing - max(0, surplus))]:
                 self._end(worker)
@@ -450,6 +453,7 @@ class Master:
             worker.send(signal.SIGQUIT)
             self._then(worker, _LESS_GENTLE, signal.SIGKILL)
             return
+        worker.row[columns.OTHERS] = not self.ending or self._successor is not None
         worker.send(signal.SIGTERM)
         if self.plan.graceful is not None:
             self._then(worker, self.plan.graceful + _GRACE, signal.SIGQUIT, signal.SIGKILL)

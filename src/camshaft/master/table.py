@@ -22,13 +22,14 @@ _NOTE = 8192
 
 _SIZE = ROWS * (FIELDS * 8 + _NOTE)
 
-STATE, PID, BEAT, CONNECTIONS, TASKS, REQUESTS, ACCEPTED, LAG, MOST_LAG, MEMORY = range(10)
+STATE, PID, BEAT, CONNECTIONS, TASKS, REQUESTS, ACCEPTED, LAG, MOST_LAG, MEMORY, OTHERS = range(11)
 """The columns.
 
 STATE is one of those below. BEAT is when the loop ran last (time.monotonic_ns), 0 before it does.
 CONNECTIONS and TASKS are those there are, REQUESTS and ACCEPTED (connections) those there were.
 LAG is by how many nanoseconds the last beat was late, MOST_LAG the most of them; MEMORY is the
-resident set in bytes.
+resident set in bytes. OTHERS, written by the master, is 1 for a worker that ends while others
+serve, so that nobody waits for its end.
 """
 
 FREE, STARTING, READY, STOPPING = range(4)

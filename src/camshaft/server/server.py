@@ -407,8 +407,13 @@ class Server:
     @property
     def _linger(self) -> float:
         """Seconds that idle connections stay: over before the end is."""
-        linger, limit = self.config.timeout_linger, self._limit
+        linger, limit = self._patience, self._limit
         return linger if limit is None else min(linger, limit / 4)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that idle connections may stay, as far as the end's limit allows."""
+        return self.config.timeout_linger
 
     @property
     def _arriving(self) -> int:
