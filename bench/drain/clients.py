@@ -15,13 +15,17 @@ import contextlib
 import os
 import struct
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 # Seconds: an answer that takes longer is lost. Longer than any pause of a busy machine.
 PATIENCE = 60.0
 # Seconds before a refused client tries again.
 AGAIN = 0.02
+# Of a client's diary, for each request that is lost.
+ENTRIES = 12
+# Seconds that the driver may not run before that stands in the diaries.
+STALL = 0.25
 
 
 @dataclass
@@ -33,6 +37,15 @@ class Loss:
     at: float  # seconds from the load's beginning
     requests: int  # that the connection had answered before
     worker: str  # the last that answered on it
+    diary: list[str]  # what its client has seen last, the oldest first
+
+    def __str__(self) -> str:
+        lines = (
+            f"{self.kind} lost after {self.at:.3f} s: {self.how}, "
+            f"answer {self.requests + 1} of its connection, last of worker {self.worker or '-'}",
+            *self.diary,
+        )
+        return "\n    ".join(lines)
 
 
 @dataclass
@@ -54,6 +67,26 @@ class Lost(Exception):
     """The connection ended before the answer did; says how."""
 
 
+class Diary:
+    """The last that one client has seen, with the times; and when the driver itself stood still."""
+
+    def __init__(self, began: float, stalls: deque[str]) -> None:
+        self._began = began
+        self._stalls = stalls
+        self._entries: deque[str] = deque(maxlen=ENTRIES)
+
+    def note(self, what: str) -> None:
+        self._entries.append(at(self._began, what))
+
+    def lines(self) -> list[str]:
+        # All begin with the time, in the same width.
+        return sorted([*self._entries, *self._stalls])
+
+
+def at(began: float, what: str) -> str:
+    return f"{time.monotonic() - began:9.3f} s  {what}"
+
+
 class Load:
     """The clients of one address. `async with` runs them; `stop()` ends each after its answer."""
 
@@ -65,12 +98,14 @@ class Load:
         self._clients = clients
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
+        self._stalls: deque[str] = deque(maxlen=ENTRIES)
 
     async def __aenter__(self) -> "Load":
         self.began = time.monotonic()
         for kind, number in self._clients.items():
             run = {"ws": self._talk}.get(kind, self._ask)
             self._tasks += [asyncio.create_task(run(kind)) for _ in range(number)]
+        self._tasks.append(asyncio.create_task(self._watch_itself()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -96,9 +131,17 @@ class Load:
             while sum(self.count.answers.values()) < wanted:
                 await asyncio.sleep(0.01)
 
-    def _lose(self, kind: str, how: str, requests: int, worker: str) -> None:
-        at = time.monotonic() - self.began
-        self.count.lost.append(Loss(kind, how, at, requests, worker))
+    async def _watch_itself(self) -> None:
+        while not self._ending:
+            before = time.monotonic()
+            await asyncio.sleep(STALL / 4)
+            late = time.monotonic() - before - STALL / 4
+            if late > STALL:
+                self._stalls.append(at(self.began, f"the driver stood still for {late:.3f} s"))
+
+    def _lose(self, kind: str, how: str, requests: int, worker: str, diary: Diary) -> None:
+        now = time.monotonic() - self.began
+        self.count.lost.append(Loss(kind, how, now, requests, worker, diary.lines()))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         while not self._ending:
@@ -113,16 +156,21 @@ class Load:
         path = {"plain": "/", "fresh": "/quick"}.get(kind, f"/{kind}")
         more = "Connection: close\r\n" if kind == "fresh" else ""
         request = f"GET {path} HTTP/1.1\r\nHost: load\r\n{more}\r\n".encode()
+        diary = Diary(self.began, self._stalls)
         while (connection := await self._connect()) is not None:
             reader, writer = connection
+            diary.note(f"connected, from port {port_of(writer)}")
             requests, worker, goes_on = 0, "", True
             try:
                 while goes_on and not self._ending:
                     if requests and reader.at_eof():
-                        break  # it was told before it sent anything
+                        diary.note("ended, before another request")
+                        break
                     writer.write(request)
+                    diary.note("asked")
                     async with asyncio.timeout(PATIENCE):
                         status, headers = await read_head(reader)
+                        diary.note(f"head: {status}, connection: {headers.get('connection')}")
                         await read_body(reader, headers)
                     requests += 1
                     worker = headers.get("x-worker", "")
@@ -131,11 +179,12 @@ class Load:
                         self.count.answers[kind] += 1
                     else:
                         self.count.denied[status] += 1
+                    diary.note(f"answered by {worker}")
                     goes_on = headers.get("connection", "").lower() != "close"
             except Lost as how:
-                self._lose(kind, str(how), requests, worker)
+                self._lose(kind, str(how), requests, worker, diary)
             except TimeoutError:
-                self._lose(kind, "no answer", requests, worker)
+                self._lose(kind, "no answer", requests, worker, diary)
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):
@@ -147,13 +196,16 @@ class Load:
             "GET /ws HTTP/1.1\r\nHost: load\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
         ).encode()
+        diary = Diary(self.began, self._stalls)
         while (connection := await self._connect()) is not None:
             reader, writer = connection
+            diary.note(f"connected, from port {port_of(writer)}")
             messages, worker = 0, ""
             try:
                 async with asyncio.timeout(PATIENCE):
                     writer.write(handshake)
                     status, headers = await read_head(reader)
+                    diary.note(f"head: {status}")
                     if status != 101:
                         await read_body(reader, headers)
                         self.count.denied[status] += 1
@@ -161,8 +213,10 @@ class Load:
                         continue
                 while not self._ending:
                     writer.write(frame(1, b"hello"))
+                    diary.note("sent")
                     async with asyncio.timeout(PATIENCE):
                         opcode, payload = await read_frame(reader)
+                    diary.note(f"frame {opcode}: {payload!r}")
                     if opcode == 8:
                         self.count.closes[struct.unpack("!H", payload[:2])[0]] += 1
                         writer.write(frame(8, payload[:2]))
@@ -172,13 +226,18 @@ class Load:
                     self.count.answers[kind] += 1
                     self.count.workers[worker] += 1
             except Lost as how:
-                self._lose(kind, str(how), messages, worker)
+                self._lose(kind, str(how), messages, worker, diary)
             except TimeoutError:
-                self._lose(kind, "no answer", messages, worker)
+                self._lose(kind, "no answer", messages, worker, diary)
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
+
+
+def port_of(writer: asyncio.StreamWriter) -> int:
+    port: int = writer.get_extra_info("sockname")[1]
+    return port
 
 
 async def exactly(reader: asyncio.StreamReader, size: int) -> bytes:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from bench import environment
+from bench import environment, keeper
 from bench.error import BenchError
+from bench.keeper import Keeper, family
 
 DIRECTORY = Path(__file__).parent
 HOST = "127.0.0.1"
@@ -78,11 +79,7 @@ def free_port() -> int:
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started and that live, the eldest first."""
-    found = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(each) for each in (task / "children").read_text().split()]
-    return [each for each in found if state(each) not in ("Z", "X", "")]
+    return [each for each in keeper.children(pid) if state(each) not in ("Z", "X", "")]
 
 
 def state(pid: int) -> str:
@@ -93,13 +90,10 @@ def state(pid: int) -> str:
         return ""
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    return [pid, *(each for child in children(pid) for each in family(child))]
-
-
 class Process:
-    """A server that runs; leaving its context ends it and whatever it has started."""
+    """A server that runs; leaving its context ends it and whatever it has started, and so does the
+    end of this process.
+    """
 
     def __init__(
         self,
@@ -126,6 +120,7 @@ class Process:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        self._keeper = Keeper(self.pid)
 
     @property
     def log(self) -> str:
@@ -204,6 +199,7 @@ class Process:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        self._keeper.close()
         self._file.close()
 
     def __enter__(self) -> "Process":

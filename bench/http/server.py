@@ -14,6 +14,7 @@ from bench import environment, processor
 from bench.error import BenchError
 from bench.http.apps import DIRECTORY, Target
 from bench.http.contenders import HOST, SERVERS, Command
+from bench.keeper import Keeper
 
 START_LIMIT = 30.0
 STOP_LIMIT = 10.0
@@ -57,6 +58,7 @@ class Server:
         except FileNotFoundError:
             raise BenchError(f"{name} is not installed in {environment.VENV.name}") from None
         self.pid = self._process.pid
+        self._keeper = Keeper(self.pid)
         try:
             self._wait_until_it_listens()
         except BaseException:
@@ -118,6 +120,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
+        self._keeper.close()
         self._log.close()
 
     def __enter__(self) -> "Server":

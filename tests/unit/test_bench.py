@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The benchmarks can be started; what they measure is no test's business."""
 
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,41 @@ def test_help_names_the_parts() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "[{http,ws,loop,instructions,memory,parsers,httptools,drain}]" in result.stdout
+
+
+DRIVER = """
+import sys, time
+from bench.drain.servers import Process
+
+server = "import os, time; print(os.fork(), flush=True); time.sleep(600)"
+process = Process([sys.executable, "-c", server], 0)
+process.wait_until(lambda: process.log.count("\\n") == 2, "forked")
+print(process.pid, max(process.log.split(), key=int), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the system has no pidfd to wait for")
+def test_server_ends_with_a_driver_that_is_killed() -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert driver.stdout is not None
+        line = driver.stdout.readline()
+        server, child = map(os.pidfd_open, map(int, line.split()))
+    finally:
+        driver.kill()
+        driver.communicate()
+    try:
+        for each in (server, child):
+            assert select.select([each], [], [], 60)[0]
+    finally:
+        os.close(server)
+        os.close(child)
 
 
 def test_report_of_the_paced_client() -> None:
