@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.asgi.conftest import Serve
-from tests.asgi.harness import LIMIT, Client, Served, answer, echo, get, post
+from tests.asgi.harness import LIMIT, LOOPS, Client, Served, answer, echo, get, post, serve
 
 HOUR = 3600.0
 CHUNKED = get("/", "Transfer-Encoding: chunked", method="POST")
@@ -232,6 +232,27 @@ def test_peer_that_never_reads_the_end_of_an_answer(start: Serve, head: bytes) -
         client.send(head)
         served.until(lambda: served.http.requests == 1 or head.startswith(b"nonsense"))
         served.until(lambda: served.http.connections == 0)
+
+
+@pytest.mark.parametrize("size", [4096, 65536])
+def test_little_is_taken_for_a_peer_that_never_reads(size: int) -> None:
+    """A crowd of them costs the others neither the time to copy megabytes nor the memory.
+
+    Our own loop sees to it: with asyncio's the kernel takes what it likes.
+    """
+    taken: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"", more_body=True)
+        while served.http.connections:
+            await send({"type": "http.response.body", "body": bytes(size), "more_body": True})
+            taken.append(size)
+
+    with serve(app, LOOPS["camshaft"], write_timeout=0.3) as served, small(served) as client:
+        client.send(get())
+        served.until(lambda: bool(taken))
+        served.until(lambda: served.http.connections == served.http.tasks == 0)
+    assert sum(taken) < 1024 * 1024
 
 
 def test_peer_that_never_reads_what_little_there_is(start: Serve) -> None:

@@ -54,6 +54,7 @@ typedef struct StreamObject {
     bool protocol_paused; /* pause_writing() was called last */
     bool finished;        /* connection_lost was called */
     bool held;            /* more will be written soon: see CamStream_Hold */
+    bool unsent_limited;  /* the kernel was told how much to take, on the first large output */
     bool told_ends;       /* near_end and far_end are what a proxy told, not the socket's */
     CamOutbox outbox;
     size_t high_water;

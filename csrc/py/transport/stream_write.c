@@ -14,6 +14,8 @@
 #include "compat.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pythread.h>
 #include <string.h>
 #ifdef __linux__
@@ -26,6 +28,7 @@
 enum {
     DIRECT_SIZE = 64 * 1024,   /* buffers that are no bytes are from here on sent before copying */
     FILE_SLICE = 1024 * 1024,  /* of a file, at most this much in one call */
+    UNSENT_LIMIT = 256 * 1024, /* bytes that the kernel takes for a peer that does not read */
     WRITES_BEFORE_WARNING = 5, /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 };
 
@@ -80,8 +83,25 @@ static int send_file(StreamObject *stream, CamFileChunk *file, bool *more) {
 #endif
 }
 
+/* By itself Linux takes megabytes of what a peer does not read, and takes them in one go: a crowd
+ * of peers that ask for much and read nothing would have the loop copy all that before it serves
+ * anybody else, and the kernel keep it. What the peer has room for does not count. */
+static void limit_unsent(StreamObject *stream) {
+    stream->unsent_limited = true;
+#ifdef TCP_NOTSENT_LOWAT
+    if (stream->native != NULL) {
+        int limit = UNSENT_LIMIT;
+        /* Fails for what is no TCP. */
+        (void)setsockopt(stream->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
+    }
+#endif
+}
+
 /* Sends until all is sent or the kernel takes no more. 0, or a positive errno. No user code. */
 static int send_queue(StreamObject *stream) {
+    if (stream->outbox.size > CAM_FLUSH_BUDGET && !stream->unsent_limited) {
+        limit_unsent(stream);
+    }
     while (stream->outbox.first != NULL) {
         CamFileChunk *file = cam_outbox_file(&stream->outbox);
         if (file != NULL) {
