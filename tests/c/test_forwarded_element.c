@@ -34,6 +34,8 @@ static void test_elements(void) {
         {"FOR=Unknown;PROTO=HTTPS", {{"Unknown", 0, "HTTPS"}}},
         {"proto=https", {{"", 0, "https"}}},
         {"by=_x;host=example.org", {{"", 0, ""}}},
+        {"for=_a_b.c-d", {{"_a_b.c-d", 0, ""}}},
+        {"fox=_a;hops=2;for=1.2.3.4", {{"1.2.3.4", 0, ""}}},
         {"secret=\"a, b; c=\\\"d\\\"\";for=1.2.3.4", {{"1.2.3.4", 0, ""}}},
         {"x=1;x=2;for=1.2.3.4", {{"1.2.3.4", 0, ""}}},
         {"for=1.2.3.4 ; proto=http\t,\tfor=5.6.7.8", {{"1.2.3.4", 0, "http"}, {"5.6.7.8", 0, ""}}},
