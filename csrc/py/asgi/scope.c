@@ -251,6 +251,7 @@ static void remember(HttpProtocolObject *connection, const cam_h1_request *reque
             return;
         }
         kept->capacity = block.len;
+        kept->headers = NULL; /* seen by the collector, which the list below may start */
         connection->kept = kept;
     }
     memcpy(kept->bytes, block.ptr, block.len);
