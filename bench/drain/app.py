@@ -6,7 +6,6 @@ import os
 import time
 from typing import Any
 
-PID = str(os.getpid()).encode()
 DELAY = 0.05  # seconds, of a plain answer
 PIECES = 10  # of a streamed one, which takes twice as long
 
@@ -26,10 +25,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         time.sleep(float(scope["query_string"] or 10))
         await answer(send, b"blocked")
     elif scope["path"] == "/quick":
-        await answer(send, PID)
+        await answer(send, worker())
     else:
         await asyncio.sleep(DELAY)
-        await answer(send, PID)
+        await answer(send, worker())
 
 
 async def lifespan(receive: Any, send: Any) -> None:
@@ -40,15 +39,20 @@ async def lifespan(receive: Any, send: Any) -> None:
             return
 
 
+def worker() -> bytes:
+    """This process, which may have been forked since the import."""
+    return str(os.getpid()).encode()
+
+
 async def answer(send: Any, body: bytes) -> None:
     length = str(len(body)).encode()
-    headers = [(b"content-length", length), (b"x-worker", PID)]
+    headers = [(b"content-length", length), (b"x-worker", worker())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def stream(send: Any) -> None:
-    headers = [(b"x-worker", PID)]
+    headers = [(b"x-worker", worker())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for _ in range(PIECES):
         await send({"type": "http.response.body", "body": b"piece\n", "more_body": True})
@@ -58,7 +62,7 @@ async def stream(send: Any) -> None:
 
 async def endless(receive: Any, send: Any) -> None:
     """Server-sent events until the client, or the server, has enough."""
-    headers = [(b"content-type", b"text/event-stream"), (b"x-worker", PID)]
+    headers = [(b"content-type", b"text/event-stream"), (b"x-worker", worker())]
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(receive())

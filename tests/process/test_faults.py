@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 
 import pytest
 
 from bench.drain.clients import Count, Load
-from bench.drain.servers import HOST, Process, free_port
+from bench.drain.servers import HOST, LIMIT, Process, children, free_port
 
 
 def can_trace() -> bool:
@@ -49,6 +49,59 @@ def test_accept_that_fails(fault: str) -> None:
     # Told once in a while and not each time; what is nobody's fault, not at all.
     told = log.count("out of system resource")
     assert told == 0 if fault in ("EINTR", "ECONNABORTED") else told >= 1
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace, which makes calls fail, does not work here")
+@pytest.mark.parametrize(
+    ("calls", "fault", "options"),
+    [
+        ("?vfork,?clone", "EAGAIN", ""),
+        ("?vfork,?clone", "ENOMEM", ""),
+        ("?vfork,?clone", "EINTR", ""),
+        ("memfd_create", "ENFILE", ""),
+        ("?clone", "EAGAIN", "--preload"),
+        ("?clone", "ENOMEM", "--preload"),
+    ],
+)
+def test_process_that_cannot_be_started(calls: str, fault: str, options: str) -> None:
+    """The first of all as well: it is tried again until the system has room for it."""
+    port = free_port()
+    # The first two of this kind are of the plan and the table.
+    when = "3..4" if calls == "memfd_create" else "1..2"
+    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
+    inject = ["-e", f"inject={calls}:error={fault}:when={when}"]
+    server = [sys.executable, "-m", "camshaft", "app:app", "--port", str(port), "--workers", "2"]
+
+    async def run(process: Process, master: int) -> Count:
+        async with (
+            asyncio.timeout(LIMIT),
+            Load(HOST, process.port, fresh=5, plain=5) as load,
+        ):
+            while len(load.count.workers) < 2:
+                await load.answered(1)
+            # Under strace, and so with the same calls failing in those that it starts.
+            (victim, *_) = children(master)
+            known = set(load.count.workers)
+            os.kill(victim, SIGKILL)
+            while not set(load.count.workers) - known:
+                await load.answered(1)
+        return load.count
+
+    with Process(
+        [*strace, *inject, *server, *options.split(), "--no-access-log"],
+        port,
+        env=dict(os.environ),
+    ) as it:
+        it.wait_until_it_answers()
+        (master,) = it.workers()
+        count = asyncio.run(run(it, master))
+        os.kill(master, SIGTERM)
+        assert it.wait() == 0
+        log = it.log
+    assert "Cannot start a worker: " in log
+    assert "It is tried again in 0.25 s" in log
+    assert "Traceback" not in log
+    assert count.refused == 0
 
 
 def test_log_on_a_full_device() -> None:

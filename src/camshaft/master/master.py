@@ -9,6 +9,7 @@ The first worker starts alone. Only when it serves do the others follow: what is
 application is then said once. Lines and exit codes are uvicorn's where it has them.
 """
 
+import errno
 import functools
 import gc
 import logging
@@ -49,6 +50,9 @@ _LESS_GENTLE = 5.0
 
 _RELOAD = "the reload"
 """Why a worker is stale whose code and configuration are older than those on disk."""
+
+_FOR_NOW = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR}
+"""Why the system does not start a process now, and may a moment later."""
 
 _SIGNALS = (
     signal.SIGTERM,
@@ -203,7 +207,11 @@ class Master:
         if self.plan.database_budget is None:
             return
         fault = exceeded(Pools(count, connections), self.size, self.plan.database_budget)
-        if fault is not None and fault not in self._warned:
+        if fault is not None:
+            self._warn(fault)
+
+    def _warn(self, fault: str) -> None:
+        if fault not in self._warned:
             self._warned.add(fault)
             logger.warning("%s", fault)
 
@@ -396,17 +404,26 @@ class Master:
         if not self._restarts.may_start() or not self._stagger.may_start():
             return False
         number = self.table.take()
+        if number is None:
+            # The end of one is waited for, which calls _settle.
+            self._warn(
+                "There are too many workers that end: the next is started after one of them."
+            )
+            return False
         worker = Worker(number, self._free_seat(), self.table.row(number))
         try:
             worker.start(self.plan, self.table, self._fork if self.plan.preload else None)
         except OSError as error:
             worker.close()
             self.table.free(number)
-            logger.error("Cannot start a worker: %s.", error.strerror)
-            if not self._ready() and not self._complete:
+            if not self._complete and not self._ready() and error.errno not in _FOR_NOW:
+                logger.error("Cannot start a worker: %s.", error.strerror)
                 self.stop(status=_STARTUP_FAILURE)
             else:
-                self._restarts.failed()
+                pause = self._restarts.refused()
+                logger.error(
+                    "Cannot start a worker: %s. It is tried again in %g s.", error.strerror, pause
+                )
             return False
         self._stagger.started()
         self.workers.append(worker)

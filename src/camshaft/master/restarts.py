@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How soon a worker is started again: at once, unless it keeps failing."""
+"""How soon a worker is started again: at once, unless it keeps failing or there is no room."""
 
 import signal
 import time
@@ -40,15 +40,27 @@ class Restarts:
 
     def failed(self) -> None:
         """Take note of a worker that could not start."""
+        self._note(_AT_ONCE)
+
+    def refused(self) -> float:
+        """Take note of a process that the system did not start, and return the pause in seconds.
+
+        There is one after the first already: nothing else tells when there is room again.
+        """
+        return self._note(0)
+
+    def _note(self, at_once: int) -> float:
         now = time.monotonic()
         if now - self._last > _FORGOTTEN:
             self._failures = 0
         self._last = now
         self._failures += 1
-        beyond = self._failures - _AT_ONCE
+        beyond = self._failures - at_once
+        pause = 0.0
         if beyond > 0 and self._pause is None:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(beyond - 1, 20))
             self._pause = self._timers.after(pause, self._over)
+        return pause
 
     def forget(self) -> None:
         """Begin anew: what is started now is not what has failed."""

@@ -14,7 +14,7 @@ from camshaft.master.plan import memory_file
 from camshaft.master.processors import MAX_WORKERS
 
 ROWS = 1 + 2 * MAX_WORKERS
-"""Twice the workers: while one is replaced there are two."""
+"""Twice the workers: while one is replaced there are two, or more if it takes long to end."""
 
 FIELDS = 16
 _NOTE = 8192
@@ -83,14 +83,14 @@ class Table:
             if self._words[number * FIELDS + STATE] == READY
         ]
 
-    def take(self) -> int:
-        """Return the number of a free row, which is from now on STARTING."""
+    def take(self) -> int | None:
+        """Return the number of a free row, which is from now on STARTING; None if there is none."""
         for number in range(1, ROWS):
             if self._words[number * FIELDS + STATE] == FREE:
                 self._words[number * FIELDS + STATE] = STARTING
                 self._words[0] = max(self._words[0], number + 1)
                 return number
-        raise RuntimeError("more workers than rows")  # the master starts none beyond MAX_WORKERS
+        return None
 
     def free(self, number: int) -> None:
         """Clear a row."""

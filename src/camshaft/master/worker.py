@@ -61,9 +61,9 @@ class Worker:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._line = ours
-        self._stacks = memory_file("camshaft-stacks")
         settings = -1
         with theirs:
+            self._stacks = memory_file("camshaft-stacks")
             listeners = [number for each in plan.listeners for number in each.descriptors]
             metrics = plan.metrics.descriptors if plan.metrics else []
             task = {
