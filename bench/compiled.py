@@ -10,13 +10,13 @@ from bench import environment
 from bench.error import BenchError
 
 
-def build(source: Path, *options: str, parts: Sequence[Path] = ()) -> Path:
+def build(source: Path, *options: str, parts: Sequence[Path] = (), name: str = "") -> Path:
     """Compile a source file, with other ones that are parts of it, into the environment that is
-    measured; what was made.
+    measured; what was made. It has the source's name, if no other is given.
 
     Raises BenchError.
     """
-    target = environment.VENV / "bench" / source.stem
+    target = environment.VENV / "bench" / (name or source.stem)
     newest = max(path.stat().st_mtime for path in [source, *parts])
     if target.exists() and target.stat().st_mtime >= newest:
         return target

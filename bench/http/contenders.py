@@ -2,7 +2,7 @@
 """The servers that are compared, and the command of each."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import compiled, environment
@@ -83,11 +83,32 @@ def hypercorn(target: Target, port: int) -> list[str | Path]:
     return line
 
 
+def floor_program(source: Path, *options: str, name: str = "", parts: Sequence[Path] = ()) -> Path:
+    """A floor, compiled with what all of them have in common. Raises BenchError."""
+    here = Path(__file__).parent
+    parts = [here / "floor_server.c", *parts]
+    return compiled.build(source, f"-I{here}", *options, parts=parts, name=name)
+
+
 def floor(target: Target, port: int) -> list[str | Path] | None:
     """A C server with a fixed reply: what the kernel costs."""
-    if target.body or target.tls or target.app != "asgi_hello:app" or target.access_log:
+    here = Path(__file__).parent
+    if target.body or target.tls or target.access_log:
         return None
-    return [compiled.build(Path(__file__).parent / "floor.c"), str(port)]
+    if target.app == "asgi_hello:app":
+        return [floor_program(here / "floor.c"), str(port)]
+    if target.path == "/download":
+        return [floor_program(here / "download_floor.c", "-DPIECE=65536"), str(port)]
+    return None
+
+
+def floor_256k(target: Target, port: int) -> list[str | Path] | None:
+    """The same with a download in larger pieces than the others' application has."""
+    if target.path != "/download":
+        return None
+    source = Path(__file__).parent / "download_floor.c"
+    name = "download_floor_256k"
+    return [floor_program(source, "-DPIECE=262144", name=name), str(port)]
 
 
 SERVERS: dict[str, Command] = {
@@ -98,6 +119,7 @@ SERVERS: dict[str, Command] = {
     "granian": granian,
     "hypercorn": hypercorn,
     "floor": floor,
+    "floor-256k": floor_256k,
     "uvicorn-on-camshaft": uvicorn_on_camshaft,
     "uvicorn-camshaft-http": uvicorn_with_our_http,
     "uvicorn-zig": uvicorn_zig,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench import compiled, environment, processor, summary
 from bench.error import BenchError
 from bench.http.apps import Target
-from bench.http.contenders import Command, camshaft, uvicorn_like
+from bench.http.contenders import Command, camshaft, floor_program, uvicorn_like
 from bench.http.server import Server
 
 
@@ -30,6 +30,7 @@ ROWS = {
     "binary-64k": Row("binary", 64 * 1024, 10),
 }
 
+HERE = Path(__file__).parent
 TARGET = Target("WebSocket echo", "ws_echo:app", "/")
 
 
@@ -44,13 +45,24 @@ def uvicorn_wsproto(target: Target, port: int) -> list[str | Path]:
     return uvicorn_like("uvicorn", target, port, *options)
 
 
+def core_ws() -> tuple[str, list[Path]]:
+    """The core's frames for a program in C: an option of the compiler, and sources."""
+    core = environment.CHECKOUT / "csrc" / "core"
+    return f"-I{core}", sorted((core / "ws").glob("*.c"))
+
+
+def floor(_: Target, port: int) -> list[str | Path]:
+    """A C server that looks at nothing: what the kernel costs, and masks."""
+    option, parts = core_ws()
+    return [floor_program(HERE / "ws_floor.c", option, parts=parts), str(port)]
+
+
 SERVERS: dict[str, Command] = {
     "camshaft": camshaft,
     "uvicorn": uvicorn,
     "uvicorn-wsproto": uvicorn_wsproto,
+    "floor": floor,
 }
-
-CLIENT_SOURCE = Path(__file__).with_name("ws_client.c")
 
 
 class Sample(NamedTuple):
@@ -63,8 +75,8 @@ class Sample(NamedTuple):
 
 def client() -> Path:
     """The client, compiled with the core's frames. Raises BenchError."""
-    core = environment.CHECKOUT / "csrc" / "core"
-    return compiled.build(CLIENT_SOURCE, f"-I{core}", parts=sorted((core / "ws").glob("*.c")))
+    option, parts = core_ws()
+    return compiled.build(HERE / "ws_client.c", option, parts=parts)
 
 
 def sample(server: Server, row: Row, seconds: float) -> Sample:
@@ -118,9 +130,15 @@ def run(messages: list[str], names: list[str], rounds: int, seconds: float) -> N
                 for server in servers if number % 2 == 0 else reversed(servers):
                     samples[server.name].append(sample(server, row, seconds))
             for name in others:
-                rows[name].append(table_row(message, samples[name], samples[base]))
+                share = "–"
+                if "floor" in names:
+                    share = summary.ratio(
+                        [sample.per_second for sample in samples[name]],
+                        [sample.per_second for sample in samples["floor"]],
+                    )
+                rows[name].append([*table_row(message, samples[name], samples[base]), share])
     for name in others:
         print(f"\n### {name} beside {base}: WebSocket echo, {rounds} × {seconds:g} s\n")
         head = [f"{base} msg/s", f"{name} msg/s", "ratio"]
-        head += [f"{base} CPU µs", f"{name} CPU µs", "CPU ratio"]
+        head += [f"{base} CPU µs", f"{name} CPU µs", "CPU ratio", "of C's"]
         print(summary.table(["one worker, one core", *head], rows[name]), flush=True)
