@@ -7,16 +7,17 @@ import gc
 import sys
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import request_response
 
 from camshaft._core import FastAPIRouter
-from tests.fastapi.applications import CALLS, Application, Call, answer, make, native
+from tests.fastapi.applications import CALLS, JSON, Application, Call, answer, make, native
 
 
 def run(app: Application, call: Call) -> tuple[list[Any], str]:
@@ -348,3 +349,46 @@ def test_json_dumps_that_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(called, Call("GET", "/explicit"))[0][1]["body"] == b"watched"
     assert run(called, Call("GET", "/"))[0][1]["body"] == b'{"a":1}'  # it never calls it
     assert router.native_count == 3
+
+
+class Broken(Response):
+    """Fails before it has sent anything."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("layered", [False, True], ids=["", "gzip"])
+@pytest.mark.parametrize("entrance", [False, True], ids=["inside", "before"])
+@pytest.mark.parametrize("kind", ["broken", "file"])
+@pytest.mark.parametrize("target", ["/read", "/unread"])
+def test_a_body_that_is_asked_for_after_a_response_has_failed(
+    target: str, kind: str, entrance: bool, layered: bool
+) -> None:
+    def make_failing() -> FastAPI:
+        app = FastAPI()
+
+        def respond() -> Response:
+            return Broken() if kind == "broken" else FileResponse("/nowhere/at/all")
+
+        @app.post("/read")
+        async def read(n: Annotated[int, Body()]) -> Any:
+            return respond()
+
+        @app.post("/unread")
+        async def unread() -> Any:
+            return respond()
+
+        @app.exception_handler(RuntimeError)
+        async def failed(request: Request, error: Exception) -> Response:
+            return JSONResponse({"body": repr(await request.body()), "n": await request.json()})
+
+        if layered:
+            app.add_middleware(GZipMiddleware, minimum_size=1)
+        return app
+
+    call = Call("POST", target, (*JSON, ("Accept-Encoding", "gzip")), b" 17 ", pieces=2)
+    expected = run(make_failing(), call)
+    router, app = native(make_failing(), entrance=entrance)
+    assert run(app, call) == expected
+    assert (expected[0][0]["status"], router.native_count) == (200, 1)

@@ -183,24 +183,43 @@ static progress begin_node(CallObject *call) {
 
 /* ---- the answer ---- */
 
+/* What was read of the request's body, for whoever asks for it again: a calls.Body, or None. New
+ * reference. */
+static PyObject *body_read(CallObject *call) {
+    if (call->body_bytes == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *args[] = {call->body_bytes, call->body ? call->body : Py_None,
+                        call->body_decoded ? Py_True : Py_False};
+    return PyObject_Vectorcall(call->state->fastapi.body, args, 3, NULL);
+}
+
 /* Lets a Response send itself. */
 static progress respond(CallObject *call, PyObject *response) {
-    call->stage = CAM_CALL_LAST;
     const cam_fastapi_constants *c = &call->state->fastapi;
-    PyObject *args[] = {response, call->scope, call->receive, call->send, call->router->app};
-    return await(call, call->passed.layered ? PyObject_Vectorcall(c->respond_inside, args, 5, NULL)
-                       : call->whole        ? PyObject_Vectorcall(c->respond_before, args, 5, NULL)
-                                            : PyObject_Vectorcall(c->respond, args, 4, NULL));
+    call->stage = CAM_CALL_LAST;
+    PyObject *body = body_read(call);
+    PyObject *args[] = {response, body, call->scope, call->receive, call->send, call->router->app};
+    PyObject *awaitable = body == NULL ? NULL
+                          : call->passed.layered
+                              ? PyObject_Vectorcall(c->respond_inside, args, 6, NULL)
+                          : call->whole ? PyObject_Vectorcall(c->respond_before, args, 6, NULL)
+                                        : PyObject_Vectorcall(c->respond, args, 5, NULL);
+    Py_XDECREF(body);
+    return await(call, awaitable);
 }
 
 /* Lets the middleware itself, which was passed over, see to content, which is JSON in bytes. */
 static progress respond_json_inside(CallObject *call) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
     call->stage = CAM_CALL_LAST;
+    PyObject *body = body_read(call);
     PyObject *args[] = {
-        call->plan->answer.status, call->content, call->scope, call->receive, call->send,
+        call->plan->answer.status, call->content, body, call->scope, call->receive, call->send,
         call->router->app};
-    return await(call,
-                 PyObject_Vectorcall(call->state->fastapi.respond_json_inside, args, 6, NULL));
+    PyObject *awaitable = body ? PyObject_Vectorcall(c->respond_json_inside, args, 7, NULL) : NULL;
+    Py_XDECREF(body);
+    return await(call, awaitable);
 }
 
 /* Awaits what send() has returned, which is stolen, if there is anything to wait for. */
@@ -466,12 +485,12 @@ static progress fail(CallObject *call, PyObject *exception) {
         PyErr_SetRaisedException(exception);
         return FAILED;
     }
-    PyObject *args[] = {exception, call->body_bytes ? call->body_bytes : Py_None,
-                        call->body ? call->body : Py_None, call->body_decoded ? Py_True : Py_False,
-                        call->started ? Py_True : Py_False};
+    PyObject *body = body_read(call);
+    PyObject *args[] = {exception, body, call->started ? Py_True : Py_False};
     call->stage = CAM_CALL_LAST;
     call->started = false;
-    PyObject *failure = PyObject_Vectorcall(c->failure, args, 5, NULL);
+    PyObject *failure = body ? PyObject_Vectorcall(c->failure, args, 3, NULL) : NULL;
+    Py_XDECREF(body);
     Py_DECREF(exception);
     PyObject *stack[] = {failure, call->scope, call->receive, call->send, call->router->app};
     PyObject *awaitable = failure == NULL ? NULL

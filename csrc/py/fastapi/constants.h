@@ -80,6 +80,7 @@
     X(solve_generator)                                                                             \
     /* functions of camshaft.fastapi.calls */                                                      \
     X(through_handler)                                                                             \
+    X(body)    /* calls.Body */                                                                    \
     X(failure) /* calls.Failure */                                                                 \
     X(fail)                                                                                        \
     X(fail_here)                                                                                   \

@@ -334,15 +334,16 @@ static bool is_http(cam_state *state, PyObject *scope) {
 }
 
 /* What passed over the middleware comes back through it: an exception with its circumstances, a
- * Response alone that the middleware is to see, or None for a request that is given back to
- * FastAPI. New reference, or NULL without an exception if there is none of them. */
+ * Response, with the body that was read, which the middleware is to see, or None for a request that
+ * is given back to FastAPI. New reference, or NULL without an exception if there is none of them.
+ */
 static PyObject *take_failure(RouterObject *self, PyObject *scope) {
     PyObject *key = self->state->fastapi.str_failure;
     PyObject *failure = PyDict_GetItemWithError(scope, key);
     PyObject *type = self->state->fastapi.failure;
     if (failure == NULL ||
         (failure != Py_None && (type == NULL || !Py_IS_TYPE(failure, (PyTypeObject *)type)) &&
-         (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 1))) {
+         (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 2))) {
         return NULL;
     }
     Py_INCREF(failure);
@@ -354,10 +355,15 @@ static PyObject *take_failure(RouterObject *self, PyObject *scope) {
 
 static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *const *args) {
     const cam_fastapi_constants *c = &self->state->fastapi;
-    bool response = PyTuple_CheckExact(failure);
-    PyObject *stack[] = {response ? PyTuple_GET_ITEM(failure, 0) : failure, args[0], args[1],
-                         args[2]};
-    PyObject *awaitable = PyObject_Vectorcall(response ? c->respond : c->fail, stack, 4, NULL);
+    PyObject *awaitable;
+    if (PyTuple_CheckExact(failure)) {
+        PyObject *stack[] = {PyTuple_GET_ITEM(failure, 0), PyTuple_GET_ITEM(failure, 1), args[0],
+                             args[1], args[2]};
+        awaitable = PyObject_Vectorcall(c->respond, stack, 5, NULL);
+    } else {
+        PyObject *stack[] = {failure, args[0], args[1], args[2]};
+        awaitable = PyObject_Vectorcall(c->fail, stack, 4, NULL);
+    }
     Py_DECREF(failure);
     return awaitable;
 }
@@ -499,6 +505,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->scan_once, calls, "scan_once"},
         {&c->solve_generator, calls, "enter"},
         {&c->through_handler, calls, "through_handler"},
+        {&c->body, calls, "Body"},
         {&c->failure, calls, "Failure"},
         {&c->fail, calls, "fail"},
         {&c->fail_here, calls, "fail_here"},

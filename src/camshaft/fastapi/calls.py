@@ -44,14 +44,32 @@ def through_handler(router: Any, table: Any, index: int) -> ASGIApp:
 
 
 @dataclasses.dataclass(slots=True)
+class Body:
+    """What a plan has read of a request's body: whoever asks for it again gets the same."""
+
+    bytes: bytes
+    json: Any  # what it says, if `decoded`
+    decoded: bool
+
+
+@dataclasses.dataclass(slots=True)
 class Failure:
     """What was raised after user code had begun, and how far the request was."""
 
     exception: Exception
-    body: bytes | None  # as it was read, or None if nothing was
-    json: Any  # what it says, if `decoded`
-    decoded: bool
+    body: Body | None  # None: it was not read
     started: bool  # the head of the response is out
+
+
+def _request(body: Body | None, scope: Scope, receive: Receive, send: Send) -> Request:
+    """Return the Request of an exception handler, with the body that was read."""
+    request = Request(scope, receive, send)
+    if body is not None:
+        request._body = body.bytes
+        request._stream_consumed = True
+        if body.decoded:
+            request._json = body.json
+    return request
 
 
 async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,12 +79,7 @@ async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> 
     any more, and what is sent here only tells the middleware so (its events must not reach the
     peer).
     """
-    request = Request(scope, receive, send)
-    if failure.body is not None:
-        request._body = failure.body
-        request._stream_consumed = True
-        if failure.decoded:
-            request._json = failure.json
+    request = _request(failure.body, scope, receive, send)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if failure.started:
@@ -97,14 +110,16 @@ async def fail_inside(
     await app(scope, receive, _nothing if failure.started else send)
 
 
-async def respond(response: Any, scope: Scope, receive: Receive, send: Send) -> None:
+async def respond(
+    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Let a Response send itself, and its background tasks run, under the exception handlers."""
-    request = Request(scope, receive, send)
+    request = _request(body, scope, receive, send)
     await wrap_app_handling_exceptions(response, request)(scope, receive, send)
 
 
 async def respond_before(
-    response: Any, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send, app: ASGIApp
 ) -> None:
     """Let a Response send itself before a middleware stack that is FastAPI's own.
 
@@ -112,7 +127,7 @@ async def respond_before(
     for anything in the scope: it is called where FastAPI does.
     """
     if type(response).__call__.__module__ != "starlette.responses":
-        await respond_inside(response, scope, receive, send, app)
+        await respond_inside(response, body, scope, receive, send, app)
         return
     started = False
 
@@ -124,27 +139,33 @@ async def respond_before(
     try:
         await response(scope, receive, sender)
     except Exception as exception:
-        failure = Failure(exception, None, None, False, started)
+        failure = Failure(exception, body, started)
         await fail_inside(failure, scope, receive, send, app)
 
 
 async def respond_inside(
-    response: Any, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send, app: ASGIApp
 ) -> None:
     """Do what respond() does inside the middleware, which was passed over.
 
     For what the middleware's stand-in does not know: streams, files, whatever Response it is.
     """
-    scope["camshaft.failure"] = (response,)
+    scope["camshaft.failure"] = (response, body)
     await app(scope, receive, send)
 
 
 async def respond_json_inside(
-    status: int, body: bytes, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    status: int,
+    content: bytes,
+    body: Body | None,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    app: ASGIApp,
 ) -> None:
     """Let the middleware, which was passed over, see to an answer that was made natively."""
-    response = Response(body, status_code=status, media_type="application/json")
-    await respond_inside(response, scope, receive, send, app)
+    response = Response(content, status_code=status, media_type="application/json")
+    await respond_inside(response, body, scope, receive, send, app)
 
 
 async def send_answer(
