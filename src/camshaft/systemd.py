@@ -63,6 +63,13 @@ class Notifier:
         """The service reads its configuration anew; ready() tells when it has."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
+    def main_process(self, pid: int) -> None:
+        """The service's main process is another from now on, and serves.
+
+        systemd believes the main process that is, whatever its NotifyAccess= is.
+        """
+        self._tell(f"MAINPID={pid}\nREADY=1")
+
     def stopping(self) -> None:
         """The service is about to end."""
         self._tell("STOPPING=1")

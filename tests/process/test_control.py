@@ -277,3 +277,37 @@ def test_upgrade_that_fails(tmp_path: Path, path: Path) -> None:
         assert int(master.text().split()[1]) in before
         assert list(tmp_path.glob("control*")) == [path]
         assert master.stop() == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_upgrade_that_is_taken_back(tmp_path: Path, path: Path, end: signal.Signals) -> None:
+    """The new master serves, and is ended: the old one is found at its places again."""
+    unix, pidfile = tmp_path / "socket", tmp_path / "pid"
+    options = ("--bind", "127.0.0.1:0", "--bind", f"unix:{unix}", "--pidfile", str(pidfile))
+    with Controlled(tmp_path, path, *options) as master:
+        old = master.process.pid
+        master.send(signal.SIGUSR2)
+        master.wait_until(lambda: pidfile.read_text() != f"{old}\n", "another master")
+        new = int(pidfile.read_text())
+        master.wait_until(lambda: status(path)["master"]["pid"] == new, "its control socket")
+        workers = children(new)
+        master.successors.update((new, *workers))
+        os.kill(new, end)
+        wait_until_gone(*workers)
+        master.wait_for("which was to replace this one, ended")
+        master.wait_until(
+            lambda: path.exists() and ctl(path, "status").returncode == 0, "the old one's"
+        )
+        assert status(path)["master"]["pid"] == old
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert pidfile.read_text() == f"{old}\n"
+        assert unix.exists()
+        # And once more, to the end this time.
+        assert ctl(path, "upgrade").returncode == 0
+        assert master.wait() == 0
+        last = status(path)["master"]["pid"]
+        master.successors.update((last, *children(last)))
+        assert pidfile.read_text() == f"{last}\n"
+        assert ctl(path, "stop").returncode == 0
+        wait_until_gone(*master.successors)
+        assert not any(each.exists() for each in (unix, path, pidfile))

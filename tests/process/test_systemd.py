@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """systemd's protocols, with a datagram socket in systemd's place and sockets opened as it does."""
 
+import contextlib
 import http.client
+import json
 import os
 import shlex
 import signal
@@ -12,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_process import LIMIT, Serving, UnixConnection, get
+from command_process import LIMIT, Serving, UnixConnection, get, run_command
+from masters import wait_until_gone
 
 from camshaft.systemd import Notifier, passed_descriptors
 from tests.certificates import Files
@@ -226,3 +229,39 @@ def test_variables_that_are_not_for_this_process() -> None:
     environ = {"LISTEN_PID": ours, "LISTEN_FDS": "0", "LISTEN_FDNAMES": "a:b", "HOME": "/"}
     assert passed_descriptors(environ) == []
     assert environ == {"HOME": "/"}
+
+
+def test_upgrade(tmp_path: Path) -> None:
+    """The main process is another then, which systemd is told by the one that was, and it lives."""
+    manager = Manager(str(tmp_path / "notify"))
+    control = str(tmp_path / "control")
+    script = 'export WATCHDOG_PID=$$; exec "$@"'
+    with (
+        manager.socket,
+        Serving(
+            tmp_path,
+            *("served:app", "--workers", "1", "--limit-worker-lifetime", "10000"),
+            *("--control-socket", control),
+            command=["/bin/bash", "-c", script, "bash", sys.executable, "-m", "camshaft"],
+            env={"NOTIFY_SOCKET": manager.variable, "WATCHDOG_USEC": "400000"},
+        ) as server,
+    ):
+        assert manager.hear_but("WATCHDOG=1") == "READY=1"
+        assert run_command("ctl", "--socket", control, "upgrade").returncode == 0
+        assert server.wait() == 0
+        state = run_command("ctl", "--socket", control, "status", "--json").stdout
+        new = json.loads(state)["master"]["pid"]
+        try:
+            assert new != server.process.pid
+            assert manager.hear_but("WATCHDOG=1") == "READY=1"
+            assert manager.hear_but("WATCHDOG=1") == f"MAINPID={new}\nREADY=1"
+            manager.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    assert manager.hear() == "WATCHDOG=1"
+            manager.socket.settimeout(LIMIT)
+            assert [manager.hear() for _ in range(3)] == ["WATCHDOG=1"] * 3
+        finally:
+            assert run_command("ctl", "--socket", control, "stop").returncode == 0
+        assert manager.hear_but("WATCHDOG=1") == "STOPPING=1"
+        wait_until_gone(new)

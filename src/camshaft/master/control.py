@@ -39,6 +39,14 @@ class Control:
         self._clients: set[_Client] = set()
         selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
+    def listen(self, sock: socket.socket) -> None:
+        """Listen at another socket instead."""
+        self._selector.unregister(self._socket)
+        self._socket.close()
+        self._socket = sock
+        sock.setblocking(False)
+        self._selector.register(sock, selectors.EVENT_READ, self._accept)
+
     def close(self) -> None:
         """Answer nobody any more."""
         for client in list(self._clients):

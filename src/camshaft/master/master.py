@@ -26,13 +26,13 @@ from camshaft.logging import paint
 from camshaft.master import table as columns
 from camshaft.master.control import Control
 from camshaft.master.health import Health
-from camshaft.master.plan import Plan
+from camshaft.master.plan import OpenListener, Plan
 from camshaft.master.processors import MAX_WORKERS
 from camshaft.master.restarts import Restarts
 from camshaft.master.stagger import Stagger
 from camshaft.master.table import READY, STARTING, STOPPING, Table
 from camshaft.master.timers import Timers
-from camshaft.master.upgrade import VARIABLE, bequeath
+from camshaft.master.upgrade import bequeath, environment_of, take_back
 from camshaft.master.wakeup import Wakeup
 from camshaft.master.worker import Worker
 from camshaft.server.budget import Pools, exceeded
@@ -94,6 +94,8 @@ class Master:
         self._paused = False
         self._control: Control | None = None
         self._successor: subprocess.Popen[bytes] | None = None
+        # What it shares with the successor and with nobody else.
+        self._shared: list[OpenListener] = []
         self._waiting: list[Outcome] = []
         self._waiting_for_upgrade: list[Outcome] = []
         self._notifier = Notifier()
@@ -273,11 +275,12 @@ class Master:
             self._status = status
             if self._successor is None:
                 self._notifier.stopping()
+            else:
+                self._notifier.main_process(self._successor.pid)
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
             # But the master before this one goes on with its listeners if it is still there.
-            predecessor = self.plan.inherited_from
-            if predecessor is None or os.getppid() != predecessor:
+            if not self._has_predecessor():
                 for listener in self.plan.listeners:
                     listener.turn_away()
             self._close_listeners()
@@ -285,6 +288,11 @@ class Master:
         self._forced = self._forced or quick
         for worker in list(self.workers):
             self._end(worker, quick=self._forced)
+
+    def _has_predecessor(self) -> bool:
+        """Whether the master before this one lives, and so has the same listeners and files."""
+        predecessor = self.plan.inherited_from
+        return predecessor is not None and os.getppid() == predecessor
 
     def reload(self) -> None:
         """Have every worker replaced by a new one, one at a time, the new one serving first."""
@@ -323,17 +331,32 @@ class Master:
             logger.error("Parent process [%d] is there already.", self._successor.pid)
             return f"another master is there already, process {self._successor.pid}"
         value, kept = bequeath(self.plan, replace=replace)
-        environment = self.plan.interpreter.environment | {VARIABLE: value}
         try:
             self._successor = subprocess.Popen(
-                self.plan.interpreter.again, env=environment, pass_fds=kept
+                self.plan.interpreter.again, env=environment_of(self.plan, value), pass_fds=kept
             )
         except OSError as error:
             logger.error("Cannot start another parent process: %s.", error.strerror)
             return f"it cannot be started: {error.strerror}"
-        for listener in self.plan.listeners:
+        self._shared = [listener for listener in self.plan.listeners if listener.alone]
+        for listener in self._shared:
             listener.alone = False
         return None
+
+    def _give_up_upgrade(self, status: int) -> None:
+        """Go on alone: the new master has ended."""
+        assert self._successor is not None
+        logger.error(
+            "Parent process [%d], which was to replace this one, ended: %s.",
+            self._successor.pid,
+            _shown(status),
+        )
+        self._successor = None
+        for listener in self._shared:
+            listener.alone = True
+        if not self.ending:
+            take_back(self.plan, self._control)
+        self._upgraded("the new master could not start")
 
     def when_settled(self, call: Outcome) -> None:
         """Call something when there are the workers that are wanted: with None, or what failed."""
@@ -494,13 +517,7 @@ class Master:
             if status is not None:
                 self._ended(worker, status)
         if self._successor is not None and (status := self._successor.poll()) is not None:
-            logger.error(
-                "Parent process [%d], which was to replace this one, ended: %s.",
-                self._successor.pid,
-                _shown(status),
-            )
-            self._successor = None
-            self._upgraded("the new master could not start")
+            self._give_up_upgrade(status)
         if os.getpid() == 1:
             ours = {worker.pid for worker in self.workers}
             _reap_orphans(ours | ({self._successor.pid} if self._successor else set()))
@@ -582,12 +599,16 @@ class Master:
             self._control.close()
         if self.plan.control is not None:
             self.plan.control.remove_file()
-        # The files of Unix sockets are the successor's from now on.
-        if self._successor is None:
+        # The files of Unix sockets are the successor's from now on, or the predecessor's again.
+        others = self._has_predecessor()
+        if self._successor is None and not others:
             for listener in self.plan.listeners:
                 listener.remove_file()
         if self.plan.pidfile is not None:
-            self.plan.pidfile.remove()
+            if others:
+                self.plan.pidfile.leave()
+            else:
+                self.plan.pidfile.remove()
         self._selector.close()
 
     def _upgraded(self, error: str | None) -> None:

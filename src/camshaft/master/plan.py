@@ -45,15 +45,19 @@ class OpenListener:
 
     def remove_file(self) -> None:
         """Remove the file, unless another server has put its own there since."""
-        if self.path is None or self.inode is None:
-            return
-        try:
-            found = os.stat(self.path)
-            if (found.st_dev, found.st_ino) == self.inode:
+        if self.path is not None and self.has_file():
+            try:
                 os.unlink(self.path)
-        except OSError:
-            pass
+            except OSError:
+                pass
         self.inode = None
+
+    def has_file(self) -> bool:
+        """Whether the path still leads to this listener."""
+        try:
+            return self.path is not None and file_at(self.path) == self.inode
+        except OSError:
+            return False
 
 
 @dataclass
@@ -140,6 +144,12 @@ class Plan:
     def read(descriptor: int) -> "Plan":
         """Return the plan of such a file."""
         return cast(Plan, pickle.loads(contents(descriptor)))
+
+
+def file_at(path: str) -> tuple[int, int]:
+    """Return the device and inode of what is at a path."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def memory_file(name: str, data: bytes = b"") -> int:

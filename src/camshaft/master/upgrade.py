@@ -7,10 +7,17 @@ so that the new command may listen on more, or on less.
 """
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 
-from camshaft.master.plan import Plan
+from camshaft.master import control_path
+from camshaft.master.control import Control
+from camshaft.master.control_path import ControlError
+from camshaft.master.plan import Plan, file_at
+from camshaft.server.pidfile import PidfileError
+
+logger = logging.getLogger("uvicorn.error")
 
 VARIABLE = "CAMSHAFT_INHERITED"
 
@@ -31,6 +38,35 @@ class Inheritance:
     listeners: dict[str, list[int]]
     files: dict[str, tuple[str, int, int]]
     pidfile: tuple[str, int] | None
+
+
+def environment_of(plan: Plan, value: str) -> dict[str, str]:
+    """Return the environment of a new master, which `bequeath` has made a value for."""
+    environment = plan.interpreter.environment | {VARIABLE: value}
+    if environment.get("WATCHDOG_PID") == str(os.getpid()):
+        # It is to live as this one was: systemd hears of the change in time.
+        del environment["WATCHDOG_PID"]
+    return environment
+
+
+def take_back(plan: Plan, control: Control | None) -> None:
+    """Be found by the pidfile and at the control socket again, which a master that is gone had.
+
+    What does not succeed is logged: whoever is served by now is served on.
+    """
+    if plan.pidfile is not None:
+        try:
+            plan.pidfile.take_back()
+        except PidfileError as error:
+            logger.error("Cannot write %s: %s.", plan.pidfile.path, error)
+    listener = plan.control
+    if control is None or listener is None or listener.path is None or listener.has_file():
+        return
+    try:
+        control.listen(control_path.open_socket(listener.path))
+        listener.inode = file_at(listener.path)
+    except (ControlError, OSError) as error:
+        logger.error("%s", error)
 
 
 def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:

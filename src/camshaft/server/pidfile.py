@@ -52,6 +52,29 @@ class Pidfile:
         os.pwrite(self.descriptor, number, 0)
         os.ftruncate(self.descriptor, len(number))
 
+    def take_back(self) -> None:
+        """Write this process's number in place of one that has ended and had the file handed over.
+
+        It is made anew if that one has removed it. Raises PidfileError.
+        """
+        if self.descriptor < 0:
+            return
+        try:
+            if _is_at(self.path, self.descriptor):
+                self.write()
+                return
+        except OSError as error:
+            raise PidfileError(error.strerror or str(error)) from None
+        made = Pidfile.create(self.path)
+        os.close(self.descriptor)
+        self.descriptor = made.descriptor
+
+    def leave(self) -> None:
+        """Let the file be another process's, which has it open as well."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
     def remove(self) -> None:
         """Remove the file, if it still is this one and this process's.
 
