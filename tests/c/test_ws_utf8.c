@@ -143,9 +143,9 @@ static void test_runs(void) {
     };
     for (size_t c = 0; c < sizeof(characters) / sizeof(characters[0]); c++) {
         size_t character = strlen(characters[c]);
-        for (size_t len = 0; len <= 100; len++) {
+        for (size_t len = 0; len <= 300; len += len < 100 ? 1 : 33) {
             for (size_t at = 0; at <= len; at += len < 20 ? 1 : 7) {
-                char text[120];
+                char text[320];
                 memset(text, 'a', sizeof(text));
                 memcpy(text + at, characters[c], character);
                 check_text(text, len + character);

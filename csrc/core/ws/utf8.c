@@ -5,11 +5,31 @@
 
 #define WORD sizeof(uint64_t)
 
-/* The highest bits of eight bytes: what ASCII does not have. */
+#define HIGH_BITS 0x8080808080808080 /* what ASCII does not have */
+
+/* The highest bits of eight bytes. */
 static uint64_t high_bits(const uint8_t *bytes) {
     uint64_t word;
     memcpy(&word, bytes, WORD);
-    return word & 0x8080808080808080;
+    return word & HIGH_BITS;
+}
+
+/* SSE2 on x86-64, NEON on AArch64; anywhere in memory. */
+typedef uint64_t vector16 __attribute__((vector_size(16), aligned(1), may_alias));
+
+enum { STEP = 8 * sizeof(vector16) };
+
+/* How much of a text that is ASCII can be passed over in steps. */
+static size_t ascii_steps(const uint8_t *text, size_t len) {
+    size_t i = 0;
+    for (; len - i >= STEP; i += STEP) {
+        const vector16 *at = (const vector16 *)(text + i);
+        vector16 all = (at[0] | at[1] | at[2] | at[3]) | (at[4] | at[5] | at[6] | at[7]);
+        if (((all[0] | all[1]) & HIGH_BITS) != 0) {
+            break;
+        }
+    }
+    return i;
 }
 
 size_t cam_utf8_ascii(const char *bytes, size_t len) {
@@ -26,6 +46,7 @@ size_t cam_utf8_ascii(const char *bytes, size_t len) {
         }
         i += WORD;
         /* Longer steps once it looks like one long run. */
+        i += ascii_steps(text + i, len - i);
         while (len - i >= 4 * WORD &&
                (high_bits(text + i) | high_bits(text + i + WORD) | high_bits(text + i + 2 * WORD) |
                 high_bits(text + i + 3 * WORD)) == 0) {
