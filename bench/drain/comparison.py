@@ -75,9 +75,13 @@ async def reloads(name: str, times: int, seconds: float) -> Row:
 
 
 async def kills(name: str, times: int) -> Row:
-    """kill -9 of a worker, the next when as many as before answer again."""
+    """kill -9 of a worker, the next when as many as before answer again.
+
+    By whom that is, clients tell who come anew for each request: those that keep their connections
+    may all be with another worker.
+    """
     with servers.start(name, 2) as server:
-        load = Load(HOST, server.port, **CLIENTS)
+        load = Load(HOST, server.port, **CLIENTS, fresh=4)
         slowest = 0.0
         late = 0
         at_once: Counter[int] = Counter()
@@ -181,17 +185,19 @@ async def endless(name: str, limit: float = 45.0) -> Row:
 
 
 async def blocked(name: str) -> Row:
-    """A loop blocked for 20 s: when another worker answers in its place, and what is lost."""
-    with servers.start(name, 2) as server:
-        async with Load(HOST, server.port, plain=40) as load:
+    """A loop blocked for 10 s, of which 3 are allowed: when another worker answers in its place,
+    and what is lost.
+    """
+    with servers.start(name, 2, blocked=3) as server:
+        async with Load(HOST, server.port, plain=40, fresh=4) as load:
             await load.answered(200)
             known = set(load.count.workers)
             _, writer = await asyncio.open_connection(HOST, server.port)
-            writer.write(b"GET /block?20 HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /block?10 HTTP/1.1\r\nHost: x\r\n\r\n")
             took = await wait_for(lambda: bool(set(load.count.workers) - known), 60)
             writer.close()
             await load.answered(200)
-        row = Row("loop blocked for 20 s", losses(load.count), load.count)
+        row = Row("loop blocked for 10 s", losses(load.count), load.count)
         row.cells["replaced"] = "never" if took is None else f"{took:.1f} s"
         row.cells["stack"] = "time.sleep" in server.log or "in app" in server.log
         return row
@@ -230,9 +236,9 @@ def run(names: list[str], scenarios: list[str], rounds: int, *, quick: bool) -> 
                 except BenchError as error:
                     row = Row(scenario, {"error": str(error).splitlines()[0]})
                 rows.append((name, row))
-                for loss in row.count.lost[:20] if row.count and name == "camshaft" else ():
-                    print(f"{scenario}: {loss}", file=sys.stderr)
                 if name == "camshaft" and scenario in ("hup", "term"):
+                    for loss in row.count.lost[:20] if row.count else ():
+                        print(f"{scenario}: {loss}", file=sys.stderr)
                     clean = clean and row.cells.get("lost") == 0
         table(rows)
     return clean

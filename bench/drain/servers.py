@@ -71,6 +71,15 @@ SERVERS: dict[str, Command] = {
 }
 
 
+# How each is told the seconds that a loop may be blocked, or that a worker may be silent.
+BLOCKED = {
+    "camshaft": "--timeout-worker-blocked",
+    "uvicorn": "--timeout-worker-healthcheck",
+    "gunicorn": "--timeout",
+    "gunicorn-asgi": "--timeout",
+}
+
+
 def free_port() -> int:
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -214,11 +223,17 @@ class Process:
         self.close()
 
 
-def start(name: str, workers: int) -> Process:
-    """Start one of SERVERS and wait until it answers."""
+def start(name: str, workers: int, blocked: int | None = None) -> Process:
+    """Start one of SERVERS and wait until it answers.
+
+    `blocked` are the seconds that a loop may be blocked, if the server can be told.
+    """
     port = free_port()
+    command = list(SERVERS[name](port, workers))
+    if blocked is not None and name in BLOCKED:
+        command += [BLOCKED[name], str(blocked)]
     try:
-        process = Process(SERVERS[name](port, workers), port)
+        process = Process(command, port)
     except FileNotFoundError:
         raise BenchError(f"{name} is not installed in {environment.VENV.name}") from None
     try:

@@ -103,6 +103,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             # 0 is no limit of its own: the head's remains.
             if setting is not None and setting.value != type(setting).default:
                 settings[ours] = setting.value or Config.table["limit_header_bytes"].default
+        if cfg.access_log_format != type(cfg.settings["access_log_format"]).default:
+            # With its default, lines are uvicorn's, as with uvicorn's own worker.
+            settings["access_log_format"] = cfg.access_log_format
         if str(cfg.proxy_protocol) not in ("off", "False"):
             settings["proxy_protocol"] = True
             settings["proxy_allow_from"] = cfg.proxy_allow_ips

@@ -264,6 +264,31 @@ def test_logs_go_where_gunicorn_s_do_and_are_reopened(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_access_log_format(tmp_path: Path) -> None:
+    access = tmp_path / "access.log"
+    wanted = '%(h)s "%(r)s" %(s)s %(B)s %({x-tag}i)s %({server}o)s %(p)s'
+    with Gunicorn(
+        tmp_path, "--access-logfile", str(access), "--access-logformat", wanted
+    ) as server:
+        client = server.connection()
+        client.request("GET", "/a?b", headers={"X-Tag": "tagged"})
+        body = client.getresponse().read()
+        client.close()
+        worker = body.decode().split()[0]
+        server.wait_until(lambda: access.read_text().endswith("\n"), "the line")
+        assert access.read_text() == (
+            f'127.0.0.1 "GET /a?b HTTP/1.1" 200 {len(body)} tagged - <{worker}>\n'
+        )
+        assert server.stop() == 0
+
+
+def test_access_log_format_that_is_none(tmp_path: Path) -> None:
+    options = ("--access-logfile", "-", "--access-logformat", "%(nothing)s")
+    with pytest.raises(pytest.fail.Exception, match="ended with 3") as caught:
+        Gunicorn(tmp_path, *options, ready="never in the log")
+    assert "there is no atom 'nothing'" in str(caught.value)
+
+
 def test_no_access_log_unless_asked_for(tmp_path: Path) -> None:
     with Gunicorn(tmp_path) as server:
         server.ask("/quiet")
