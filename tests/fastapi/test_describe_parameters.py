@@ -238,15 +238,21 @@ def test_strict_content_type() -> None:
     assert entry.plan is not None and not entry.plan.strict_content_type
 
 
-def test_forms_are_not_understood() -> None:
-    pytest.importorskip("python_multipart")
+def test_forms_are_read_as_such() -> None:
+    async def part(b: Annotated[str, Form(alias="other")], n: int) -> None: ...
 
-    async def form(name: Annotated[str, Form()]) -> None: ...
+    async def endpoint(a: Annotated[bytes, File()], _: Annotated[None, Depends(part)]) -> None: ...
 
-    async def upload(data: Annotated[bytes, File()]) -> None: ...
+    plan = plan_of(endpoint, form_limits={"max_files": 2})
+    assert (plan.reads_body, plan.reads_form, plan.embed_body_fields) == (True, True, True)
+    assert plan.form_limits == {"max_files": 2}
+    first, last = plan.nodes
+    assert (first.form, first.body, len(first.parameters)) == (("b",), (), 1)
+    assert (last.form, last.body) == (("a",), ())
 
-    assert "form" in refusal_of(form)
-    assert "form" in refusal_of(upload)
+    async def no_form(a: Annotated[int, Body()]) -> None: ...
+
+    assert not plan_of(no_form).reads_form and plan_of(no_form).nodes[0].form == ()
 
 
 def test_a_type_that_is_not_complete_is_not_understood() -> None:

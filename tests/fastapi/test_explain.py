@@ -17,8 +17,7 @@ from camshaft.fastapi.find import find_application
 EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "boardgames"
 
 SOURCE = """
-from typing import Annotated
-from fastapi import FastAPI, Form
+from fastapi import FastAPI
 
 app = FastAPI()
 not_one = lambda scope, receive, send: None
@@ -26,8 +25,9 @@ not_one = lambda scope, receive, send: None
 @app.get("/items/{item}")
 def read(item: int): ...
 
-@app.post("/upload")
-def upload(name: Annotated[str, Form()]): ...
+@app.get("/lines")
+def lines():
+    yield 1
 
 def create():
     return app
@@ -55,8 +55,8 @@ def test_the_table(tmp_path: pathlib.Path) -> None:
     lines = done.output.splitlines()
     assert lines[0].endswith(": 1 of 2 routes native") and lines[0].startswith("FastAPI ")
     assert "native   GET       /items/{item}" in lines
-    (upload,) = [line for line in lines if "/upload" in line]
-    assert upload.startswith("fastapi  POST") and upload.endswith("it reads a form or files.")
+    (stream,) = [line for line in lines if "/lines" in line]
+    assert stream.startswith("fastapi  GET") and stream.endswith("its response is a stream.")
     assert any(line.startswith("other    GET,HEAD  /docs") for line in lines)
 
 
@@ -65,7 +65,7 @@ def test_json(tmp_path: pathlib.Path) -> None:
     found = json.loads(done.output)
     assert (found["native"], found["operations"]) == (1, 2)
     assert found["before_middleware"] is True
-    *_, read, upload = found["routes"]
+    *_, read, stream = found["routes"]
     assert read == {
         "mode": "native",
         "methods": ["GET"],
@@ -74,7 +74,8 @@ def test_json(tmp_path: pathlib.Path) -> None:
         "reason": "",
         "advice": "",
     }
-    assert (upload["mode"], upload["reason"]) == ("fastapi", "it reads a form or files")
+    reason = "the endpoint is a generator: its response is a stream"
+    assert (stream["mode"], stream["reason"]) == ("fastapi", reason)
 
 
 def test_what_is_no_application(tmp_path: pathlib.Path) -> None:
@@ -137,10 +138,10 @@ def test_applications_inside_of_others_are_found() -> None:
     assert find_application(loop) is None
 
 
-def test_forms_say_so() -> None:
+def test_forms_and_limits_are_native() -> None:
     async def endpoint(name: Annotated[str, Form()]) -> None: ...
 
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, max_body_size=5, form_limits={"max_fields": 1})
     app.post("/x")(endpoint)
     (route,) = explain(app)["routes"]
-    assert route["mode"] == "fastapi" and "form" in route["reason"]
+    assert (route["mode"], route["reason"]) == ("native", "")

@@ -173,27 +173,40 @@ progress CamBody_TakeBytes(CallObject *call, PyObject *bytes) {
     return decode_body(call);
 }
 
+progress CamBody_TakeForm(CallObject *call, PyObject *form) {
+    Py_XSETREF(call->body, Py_NewRef(form));
+    call->stage = CAM_CALL_READY;
+    return GO_ON;
+}
+
 progress CamBody_Begin(CallObject *call) {
+    const cam_fastapi_constants *c = &call->state->fastapi;
     if (call->request == NULL) {
         return receive_more(call);
     }
+    if (call->plan->reads_form) {
+        PyObject *args[] = {call->plan->source, call->request};
+        call->stage = CAM_CALL_FORM;
+        return CamCall_Await(call, PyObject_Vectorcall(c->read_form, args, 2, NULL));
+    }
     call->stage = CAM_CALL_WHOLE_BODY;
-    return CamCall_Await(call,
-                         PyObject_CallMethodNoArgs(call->request, call->state->fastapi.str_body));
+    return CamCall_Await(call, PyObject_CallMethodNoArgs(call->request, c->str_body));
 }
 
 /* FastAPI reads once more, and is told the same. */
 progress CamBody_Failed(CallObject *call) {
-    bool reading = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY;
+    bool reading = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY ||
+                   call->stage == CAM_CALL_FORM;
     if (!reading || !PyErr_ExceptionMatches(PyExc_Exception)) {
         return FAILED;
     }
     PyObject *exception = PyErr_GetRaisedException();
-    int kept = 0;
-    if (call->request == NULL) {
-        call->events = call->events ? call->events : PyList_New(0);
-        kept = call->events ? PyList_Append(call->events, exception) : -1;
+    if (call->request != NULL) {
+        Py_XSETREF(call->unread, exception);
+        return REPLAY;
     }
+    call->events = call->events ? call->events : PyList_New(0);
+    int kept = call->events ? PyList_Append(call->events, exception) : -1;
     Py_DECREF(exception);
     return kept < 0 ? FAILED : REPLAY;
 }

@@ -128,28 +128,43 @@ static progress refuse_request(CallObject *call) {
     return FAILED;
 }
 
+/* What the current node needs has been validated so far: notes if it is not to be called. */
+static progress note_filled(CallObject *call, cam_filled filled) {
+    if (filled == CAM_FILL_RAISED) {
+        return FAILED;
+    }
+    if (filled == CAM_FILLED_WITH_ERRORS && call->failed == NULL) {
+        call->failed = PyMem_Calloc((size_t)call->plan->node_count, 1);
+        if (call->failed == NULL) {
+            PyErr_NoMemory();
+            return FAILED;
+        }
+    }
+    if (filled == CAM_FILLED_WITH_ERRORS) {
+        mark_failed(call, call->node);
+    }
+    return GO_ON;
+}
+
+/* Validates what the next node needs, in a plan where that may run user code. */
+static progress fill_node(CallObject *call) {
+    const cam_plan *plan = call->plan;
+    const cam_node *node = &plan->nodes[call->node];
+    call->user_code = true;
+    progress made = note_filled(call, CamFields_Fill(call, node, true));
+    if (made != GO_ON || node->form_count == 0) {
+        return made;
+    }
+    PyObject *args[] = {plan->source, node->dependant, call->body};
+    call->stage = CAM_CALL_FIELDS;
+    return await(call, PyObject_Vectorcall(call->state->fastapi.solve_form, args, 3, NULL));
+}
+
 /* Begins the next node, or the endpoint. */
 static progress begin_node(CallObject *call) {
     const cam_plan *plan = call->plan;
     const cam_node *node = &plan->nodes[call->node];
     bool last = call->node == plan->node_count - 1;
-    if (!plan->pure) {
-        call->user_code = true;
-        cam_filled filled = CamFields_Fill(call, node, true);
-        if (filled == CAM_FILL_RAISED) {
-            return FAILED;
-        }
-        if (filled == CAM_FILLED_WITH_ERRORS && call->failed == NULL) {
-            call->failed = PyMem_Calloc((size_t)plan->node_count, 1);
-            if (call->failed == NULL) {
-                PyErr_NoMemory();
-                return FAILED;
-            }
-        }
-        if (filled == CAM_FILLED_WITH_ERRORS) {
-            mark_failed(call, call->node);
-        }
-    }
     if (last && call->errors != NULL) {
         return refuse_request(call);
     }
@@ -452,6 +467,10 @@ static progress replay(CallObject *call) {
     const cam_fastapi_constants *c = &call->state->fastapi;
     call->router->replayed_count++;
     call->stage = CAM_CALL_LAST;
+    if (call->request != NULL && call->unread != NULL) {
+        PyObject *args[] = {call->plan->source, call->request, call->unread};
+        return await(call, PyObject_Vectorcall(c->read_again, args, 3, NULL));
+    }
     if (call->request != NULL) {
         PyObject *handler = PyObject_GetAttrString(call->plan->source, "handler");
         PyObject *awaitable = handler ? PyObject_CallOneArg(handler, call->request) : NULL;
@@ -508,6 +527,7 @@ static progress proceed(CallObject *call, PyObject **value) {
     *value = NULL;
     progress made = FAILED;
     bool awaited = call->stage == CAM_CALL_BODY || call->stage == CAM_CALL_WHOLE_BODY ||
+                   call->stage == CAM_CALL_FORM || call->stage == CAM_CALL_FIELDS ||
                    call->stage == CAM_CALL_NODE || call->stage == CAM_CALL_VALIDATE;
     if (awaited && given == NULL) { /* no awaitable ends so */
         PyErr_SetString(PyExc_SystemError, "an awaitable has returned nothing");
@@ -528,6 +548,9 @@ static progress proceed(CallObject *call, PyObject **value) {
     case CAM_CALL_WHOLE_BODY:
         made = CamBody_TakeBytes(call, given);
         break;
+    case CAM_CALL_FORM:
+        made = CamBody_TakeForm(call, given);
+        break;
     case CAM_CALL_READY:
         call->stage = CAM_CALL_NODES;
         made = GO_ON;
@@ -544,7 +567,13 @@ static progress proceed(CallObject *call, PyObject **value) {
         }
         break;
     case CAM_CALL_NODES:
-        made = begin_node(call);
+        made = call->plan->pure ? GO_ON : fill_node(call);
+        made = made == GO_ON ? begin_node(call) : made;
+        break;
+    case CAM_CALL_FIELDS:
+        call->stage = CAM_CALL_NODES;
+        made = note_filled(call, CamFields_TakeForm(call, &call->plan->nodes[call->node], given));
+        made = made == GO_ON ? begin_node(call) : made;
         break;
     case CAM_CALL_NODE:
         if (call->node == call->plan->node_count - 1) {
@@ -591,6 +620,7 @@ static void let_go(CallObject *call) {
     Py_CLEAR(call->events);
     Py_CLEAR(call->body_bytes);
     Py_CLEAR(call->body);
+    Py_CLEAR(call->unread);
     Py_CLEAR(call->errors);
     Py_CLEAR(call->injected_response);
     Py_CLEAR(call->background);
@@ -767,6 +797,7 @@ static int call_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->events);
     Py_VISIT(self->body_bytes);
     Py_VISIT(self->body);
+    Py_VISIT(self->unread);
     Py_VISIT(self->errors);
     Py_VISIT(self->injected_response);
     Py_VISIT(self->background);

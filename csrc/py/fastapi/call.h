@@ -17,8 +17,10 @@ typedef enum cam_call_stage {
     CAM_CALL_BEGIN,
     CAM_CALL_BODY,       /* reading the body, event by event */
     CAM_CALL_WHOLE_BODY, /* request.body() */
+    CAM_CALL_FORM,       /* request.form() */
     CAM_CALL_READY,      /* what the fields need is there */
     CAM_CALL_NODES,      /* dependencies and the endpoint, one after the other */
+    CAM_CALL_FIELDS,     /* one's fields of a form are being validated */
     CAM_CALL_NODE,       /* one of them is at work */
     CAM_CALL_VALIDATE,   /* what the endpoint returned, in a worker thread */
     CAM_CALL_START,      /* the head of the answer is being sent */
@@ -41,9 +43,10 @@ typedef struct CallObject {
     PyObject *received[CAM_SOURCE_COUNT]; /* Starlette's mappings, once one is needed */
     PyObject *events;                     /* list or NULL: what receive() gave, for a replay */
     PyObject *body_bytes;                 /* or NULL */
-    PyObject *body;              /* what the fields of the body are validated of; NULL: nothing */
-    PyObject *errors;            /* list or NULL: of a plan whose fields are not pure */
-    uint8_t *failed;             /* PyMem or NULL: nodes that are not called */
+    PyObject *body;   /* what the fields of the body are validated of; NULL: nothing */
+    PyObject *unread; /* or NULL: what has been raised by reading the body of the request */
+    PyObject *errors; /* list or NULL: of a plan whose fields are not pure */
+    uint8_t *failed;  /* PyMem or NULL: nodes that are not called */
     PyObject *injected_response; /* or NULL */
     PyObject *background;        /* or NULL */
     PyObject *content;           /* what the endpoint returned, then what is sent */
@@ -79,5 +82,9 @@ typedef enum cam_filled {
 /* fields.c: validates what node needs of the request into call->values. With `collect`, all errors
  * go to call->errors; else it ends with the first. Runs user code if a field is not pure. */
 cam_filled CamFields_Fill(CallObject *call, const cam_node *node, bool collect);
+
+/* The same of a form, when `both` is what FastAPI has made of it for the node: its values and its
+ * errors, all of which go to call->errors. */
+cam_filled CamFields_TakeForm(CallObject *call, const cam_node *node, PyObject *both);
 
 #endif

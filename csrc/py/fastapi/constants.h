@@ -23,6 +23,7 @@
     X(telemetry, "fastapi.telemetry")                                                              \
     X(included_router, "included_router")                                                          \
     X(route_context, "effective_route_context")                                                    \
+    X(form_limits, "form_limits")                                                                  \
     X(inner_astack, "fastapi_inner_astack")                                                        \
     X(function_astack, "fastapi_function_astack")                                                  \
     X(failure, "camshaft.failure")                                                                 \
@@ -92,6 +93,9 @@
     X(send_answer)                                                                                 \
     X(validate_in_thread)                                                                          \
     X(replay)                                                                                      \
+    X(read_form)                                                                                   \
+    X(solve_form)                                                                                  \
+    X(read_again)                                                                                  \
     X(received)                                                                                    \
     X(field_errors)                                                                                \
     X(missing_error)                                                                               \

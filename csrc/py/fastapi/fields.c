@@ -380,6 +380,33 @@ static cam_filled fill_from_body(CallObject *call, const cam_field *field, bool 
     return validate(call, field, value, "body", key, collect, place);
 }
 
+cam_filled CamFields_TakeForm(CallObject *call, const cam_node *node, PyObject *both) {
+    PyObject *values =
+        PyTuple_Check(both) && PyTuple_GET_SIZE(both) == 2 ? PyTuple_GET_ITEM(both, 0) : NULL;
+    if (values == NULL || !PyDict_Check(values)) {
+        PyErr_SetString(PyExc_TypeError, "request_body_to_args() must give (values, errors)");
+        return CAM_FILL_RAISED;
+    }
+    PyObject *errors = PyTuple_GET_ITEM(both, 1);
+    int any = PyObject_IsTrue(errors);
+    if (any != 0) {
+        return any < 0 ? CAM_FILL_RAISED : add_errors(call, Py_NewRef(errors));
+    }
+    Py_ssize_t at = node->child_count + node->parameter_count + node->body_count;
+    for (Py_ssize_t i = 0; i < node->form_count; i++, at++) {
+        PyObject *name = PyTuple_GET_ITEM(node->names, at);
+        PyObject *value = PyDict_GetItemWithError(values, name);
+        if (value == NULL) {
+            if (!PyErr_Occurred()) {
+                PyErr_SetObject(PyExc_KeyError, name);
+            }
+            return CAM_FILL_RAISED;
+        }
+        Py_XSETREF(call->values[node->first + at], Py_NewRef(value));
+    }
+    return CAM_FILLED;
+}
+
 cam_filled CamFields_Fill(CallObject *call, const cam_node *node, bool collect) {
     Py_ssize_t place = node->first + node->child_count;
     cam_filled filled = CAM_FILLED;

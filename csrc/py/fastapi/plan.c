@@ -127,9 +127,12 @@ static int read_parameter(TableObject *self, PyObject *source, cam_parameter *pa
 
 /* ---- nodes ---- */
 
+/* What the arguments of a node are read of, after those of its children. */
+enum { OF_PARAMETERS, OF_BODY, OF_FORM, OF_INJECTED, GROUPS };
+
 /* The keyword arguments of a node in order, and where the values of its children go. */
 static PyObject *name_arguments(cam_plan *plan, cam_node *node, PyObject *children,
-                                PyObject *parameters, PyObject *body, PyObject *injected) {
+                                PyObject *const *groups) {
     PyObject *names = PyList_New(0);
     Py_ssize_t self_index = node - plan->nodes;
     for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(children); i++) {
@@ -151,14 +154,15 @@ static PyObject *name_arguments(cam_plan *plan, cam_node *node, PyObject *childr
         }
         Py_XDECREF(name);
     }
-    PyObject *groups[] = {parameters, body, injected};
-    for (size_t group = 0; group < 3; group++) {
+    for (size_t group = 0; group < GROUPS; group++) {
         for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(groups[group]); i++) {
             PyObject *item = PyTuple_GET_ITEM(groups[group], i);
-            PyObject *field = group == 0 ? PyObject_GetAttrString(item, "field") : Py_NewRef(item);
-            PyObject *name = field == NULL ? NULL
-                             : group == 2  ? PySequence_GetItem(field, 1)
-                                           : PyObject_GetAttrString(field, "name");
+            PyObject *field =
+                group == OF_PARAMETERS ? PyObject_GetAttrString(item, "field") : Py_NewRef(item);
+            PyObject *name = field == NULL          ? NULL
+                             : group == OF_FORM     ? Py_NewRef(field)
+                             : group == OF_INJECTED ? PySequence_GetItem(field, 1)
+                                                    : PyObject_GetAttrString(field, "name");
             if (name == NULL || PyList_Append(names, name) < 0) {
                 Py_CLEAR(names);
             }
@@ -178,10 +182,11 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
     PyObject *children = tuple(self, source, "children");
     PyObject *parameters = tuple(self, source, "parameters");
     PyObject *body = tuple(self, source, "body");
+    PyObject *form = tuple(self, source, "form");
     PyObject *injected = tuple(self, source, "injected");
     Py_ssize_t kind = 0;
     if (node->source == NULL || node->call == NULL || node->dependant == NULL || children == NULL ||
-        parameters == NULL || body == NULL || injected == NULL ||
+        parameters == NULL || body == NULL || form == NULL || injected == NULL ||
         number(source, "kind", &kind) < 0 || number(source, "slot", &node->slot) < 0 ||
         flag(source, "body_is_field", &node->body_is_field) < 0 ||
         flag(source, "use_cache", &node->use_cache) < 0 ||
@@ -197,6 +202,7 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
     node->first = plan->argument_count;
     node->parameter_count = PyTuple_GET_SIZE(parameters);
     node->body_count = PyTuple_GET_SIZE(body);
+    node->form_count = PyTuple_GET_SIZE(form);
     node->injected_count = PyTuple_GET_SIZE(injected);
     node->parameters = array(node->parameter_count, sizeof *node->parameters);
     node->body = array(node->body_count, sizeof *node->body);
@@ -219,7 +225,8 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
         }
         plan->pure = plan->pure && node->body[i].pure;
     }
-    node->names = keep(self, name_arguments(plan, node, children, parameters, body, injected));
+    PyObject *groups[] = {parameters, body, form, injected};
+    node->names = keep(self, name_arguments(plan, node, children, groups));
     if (node->names == NULL) {
         return -1;
     }
@@ -315,21 +322,31 @@ static int read_plan(TableObject *self, cam_plan *plan, PyObject *source) {
     if (plan->source == NULL || nodes == NULL || answer == NULL ||
         member_or_null(self, source, "max_body_size", &limit) < 0 ||
         flag(source, "reads_body", &plan->reads_body) < 0 ||
+        flag(source, "reads_form", &plan->reads_form) < 0 ||
         flag(source, "strict_content_type", &plan->strict_content_type) < 0 ||
         read_answer(self, &plan->answer, answer) < 0) {
         return -1;
     }
     plan->max_body_size = limit ? PyLong_AsLongLong(limit) : -1;
     plan->node_count = PyTuple_GET_SIZE(nodes);
-    plan->pure = true;
+    /* A form's fields are validated with awaiting in between, and as they are when they are used:
+     * a file is where a dependency before has left it. */
+    plan->pure = !plan->reads_form;
+    plan->needs_handler = plan->reads_form;
     plan->nodes = array(plan->node_count, sizeof *plan->nodes);
     if (PyErr_Occurred()) {
         return -1;
     }
+    bool takes_form = false;
     for (Py_ssize_t i = 0; i < plan->node_count; i++) {
         if (read_node(self, plan, &plan->nodes[i], PyTuple_GET_ITEM(nodes, i)) < 0) {
             return -1;
         }
+        takes_form |= plan->nodes[i].form_count > 0;
+    }
+    if ((takes_form && !plan->reads_form) || (plan->reads_form && !plan->reads_body)) {
+        PyErr_SetString(PyExc_ValueError, "a plan has a form that it does not read");
+        return -1;
     }
     if (plan->node_count == 0 || plan->nodes[plan->node_count - 1].kind > CAM_CALL_THREAD) {
         PyErr_SetString(PyExc_ValueError, "a plan must end with an endpoint that is called");
@@ -393,6 +410,7 @@ static int read_entry(TableObject *self, cam_entry *entry, PyObject *source, PyO
         member_or_null(self, source, "prefix", &entry->prefix) < 0 ||
         member_or_null(self, source, "route", &entry->route) < 0 ||
         member_or_null(self, source, "context", &entry->context) < 0 ||
+        (entry->form_limits = tuple(self, source, "form_limits")) == NULL ||
         flag(source, "after_included", &entry->after_included) < 0) {
         return -1;
     }

@@ -50,7 +50,8 @@ typedef struct cam_parameter {
     bool sequence;
 } cam_parameter;
 
-/* Arguments of a call stand in the order of its names: children, parameters, body, injected. */
+/* Arguments of a call stand in the order of its names: children, parameters, body or form,
+ * injected. */
 typedef struct cam_node {
     PyObject *call;
     PyObject *names;     /* tuple of str: all keyword arguments */
@@ -60,6 +61,7 @@ typedef struct cam_node {
     cam_field *body;
     Py_ssize_t parameter_count;
     Py_ssize_t body_count;
+    Py_ssize_t form_count;
     Py_ssize_t injected_count;
     Py_ssize_t first;       /* place of its first argument among all of the plan's */
     Py_ssize_t child_count; /* that are passed as arguments */
@@ -97,10 +99,11 @@ typedef struct cam_plan {
     int64_t max_body_size; /* -1: none */
     cam_answer_plan answer;
     bool reads_body;
+    bool reads_form;
     bool strict_content_type;
-    bool pure; /* every field is */
-    bool
-        needs_handler; /* a generator or something injected: FastAPI's request_response is around */
+    bool pure;          /* every field is */
+    bool needs_handler; /* a generator, a form or something injected: FastAPI's request_response is
+                           around */
 } cam_plan;
 
 typedef struct cam_entry {
@@ -114,6 +117,7 @@ typedef struct cam_entry {
     PyObject *endpoint;
     PyObject *context;                          /* or NULL */
     PyObject *included;                         /* the innermost _IncludedRouter, or NULL */
+    PyObject *form_limits;                      /* tuple of dicts, the outermost first */
     PyObject *parameters[CAM_ROUTE_PARAMETERS]; /* str: the pattern's parameters */
     bool barrier;
     bool by_pattern;

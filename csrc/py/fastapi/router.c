@@ -251,6 +251,20 @@ static PyObject *fastapi_scope(cam_state *state, PyObject *scope) {
     return inner;
 }
 
+/* Lets the limits for forms of the routers that lead to an entry override those in the scope. */
+static int publish_form_limits(const cam_fastapi_constants *c, const cam_entry *entry,
+                               PyObject *inner) {
+    PyObject *limits = PyDict_New();
+    PyObject *outer = limits ? PyDict_GetItemWithError(inner, c->str_form_limits) : NULL;
+    int status = outer ? PyDict_Update(limits, outer) : PyErr_Occurred() ? -1 : 0;
+    for (Py_ssize_t i = 0; status == 0 && i < PyTuple_GET_SIZE(entry->form_limits); i++) {
+        status = PyDict_Update(limits, PyTuple_GET_ITEM(entry->form_limits, i));
+    }
+    status = status < 0 ? -1 : PyDict_SetItem(inner, c->str_form_limits, limits);
+    Py_XDECREF(limits);
+    return status;
+}
+
 int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scope,
                       PyObject *path_params) {
     const cam_fastapi_constants *c = &table->state->fastapi;
@@ -261,11 +275,12 @@ int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scop
         PyDict_SetItem(scope, c->str_route, entry->route) < 0) {
         return -1;
     }
-    if (entry->context == NULL && !entry->after_included) {
+    bool limited = PyTuple_GET_SIZE(entry->form_limits) > 0;
+    if (entry->context == NULL && !entry->after_included && !limited) {
         return 0;
     }
     PyObject *inner = fastapi_scope(table->state, scope);
-    if (inner == NULL) {
+    if (inner == NULL || (limited && publish_form_limits(c, entry, inner) < 0)) {
         return -1;
     }
     return entry->context == NULL ? 0
@@ -517,6 +532,9 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->send_answer, calls, "send_answer"},
         {&c->validate_in_thread, calls, "validate_in_thread"},
         {&c->replay, calls, "replay"},
+        {&c->read_form, calls, "read_form"},
+        {&c->solve_form, calls, "solve_form"},
+        {&c->read_again, calls, "read_again"},
         {&c->received, calls, "received"},
         {&c->field_errors, calls, "field_errors"},
         {&c->missing_error, calls, "missing_error"},

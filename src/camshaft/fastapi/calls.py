@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from fastapi import routing
 from fastapi._compat.v2 import _regenerate_error_with_loc, get_missing_field_error
 from fastapi.background import BackgroundTasks
+from fastapi.dependencies import utils
 from fastapi.dependencies.utils import _solve_generator
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.security import SecurityScopes
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette._exception_handler import wrap_app_handling_exceptions
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import FormData, Headers, QueryParams
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -211,6 +212,46 @@ def replay(events: list[Message], receive: Receive) -> Receive:
         return event
 
     return replayed
+
+
+async def read_form(plan: Plan, request: Request) -> FormData:
+    """Read a form as get_request_handler() does; its files are closed behind the middleware."""
+    files = request.scope["fastapi_middleware_astack"]
+    limits: Any = {}
+    if (resolve := getattr(routing, "_resolve_form_limits", None)) is not None:
+        limits = resolve(request.scope.get("fastapi", {}), plan.form_limits)
+    form = await request.form(**limits)
+    files.push_async_callback(form.close)
+    return form
+
+
+def solve_form(plan: Plan, dependant: Any, form: FormData) -> Awaitable[Any]:
+    """What a dependency reads from a form: FastAPI's values by name, and its errors."""
+    return utils.request_body_to_args(
+        body_fields=dependant.body_params,
+        received_body=form,
+        embed_body_fields=plan.embed_body_fields,
+    )
+
+
+def read_again(plan: Plan, request: Request, exception: Exception) -> Awaitable[Response]:
+    """Let FastAPI's handler read a body in vain, as it was read before.
+
+    What has been received of it is gone: the handler is told what came of that.
+    """
+    name = "form" if plan.reads_form else "body"
+
+    async def read(**limits: Any) -> None:
+        nonlocal exception
+        vars(request).pop(name)
+        try:
+            raise exception
+        finally:
+            del exception  # its traceback has this frame
+
+    setattr(request, name, read)
+    answering: Awaitable[Response] = plan.handler(request)
+    return answering
 
 
 def received(scope: Scope, request: Request | None, source: int) -> Any:

@@ -22,10 +22,10 @@ _INJECTED = (
 
 
 def describe_nodes(
-    dependant: Any, *, is_coroutine: bool, embed_body_fields: bool
+    dependant: Any, *, is_coroutine: bool, is_body_form: bool, embed_body_fields: bool
 ) -> tuple[Node, ...]:
     """Return the calls of the route whose endpoint's Dependant this is. Raises NotUnderstood."""
-    tree = _Tree(embed_body_fields)
+    tree = _Tree(is_body_form, embed_body_fields)
     kind = Kind.COROUTINE if is_coroutine else Kind.THREAD
     if models._is_async_gen_callable(dependant.call) or models._is_gen_callable(dependant.call):
         raise NotUnderstood("the endpoint is a generator: its response is a stream")
@@ -36,8 +36,9 @@ def describe_nodes(
 class _Tree:
     """The nodes found so far, and the slots of their results."""
 
-    def __init__(self, embed_body_fields: bool) -> None:
+    def __init__(self, is_body_form: bool, embed_body_fields: bool) -> None:
         self.nodes: list[Node] = []
+        self._is_body_form = is_body_form
         self._embed_body_fields = embed_body_fields
         self._slots: dict[Any, int] = {}
         self._uses_scopes: dict[int, Any] = {}
@@ -59,6 +60,7 @@ class _Tree:
         # parameters go, so it is in the plan as often as it is named.
         children = tuple(self._add_dependency(child) for child in dependant.dependencies)
         fields = dependant.body_params
+        form = self._is_body_form
         self.nodes.append(
             Node(
                 call=dependant.call,
@@ -66,10 +68,11 @@ class _Tree:
                 name=dependant.name,
                 children=children,
                 parameters=describe_parameters(dependant),
-                body=describe_body(dependant),
+                body=() if form else describe_body(dependant),
                 body_is_field=len(fields) == 1
                 and not self._embed_body_fields
                 and not utils._should_embed_body_fields(fields),
+                form=tuple(field.name for field in fields) if form else (),
                 injected=tuple(
                     (injected, name)
                     for injected, attribute in _INJECTED

@@ -56,7 +56,8 @@ def describe(app: Any, *, trust: Trust | None = None) -> Table:
         if whole is not None:
             entries = [_without_plan(entry, whole) for entry in entries]
         return Table(app=app, entries=tuple(entries), watched_lists=())
-    flat = Flattener(limit)
+    form_limits = getattr(router, "form_limits", None)
+    flat = Flattener(limit, form_limits)
     flat.add_router(router)
     entries = flat.entries
     if whole is not None:
@@ -81,6 +82,8 @@ def describe(app: Any, *, trust: Trust | None = None) -> Table:
         ),
         watched_names=(
             *((vars(each), "routes", each.routes) for each in flat.routers),
+            # Before FastAPI had them: MISSING.
+            (vars(router), "form_limits", vars(router).get("form_limits", MISSING)),
             *names,
         ),
         watched_empty=tuple((vars(each), "dependency_overrides") for each in flat.providers),
@@ -136,8 +139,6 @@ def _router_limit(app: Any) -> int | None:
             "the application's router has a middleware stack of its own",
             "add the middleware to the application",
         )
-    if getattr(router, "form_limits", None):
-        raise NotUnderstood("form_limits are set for the application")
     return limit
 
 

@@ -89,11 +89,11 @@ def _is_latin1(text: str) -> bool:
 
 
 def describe_body(dependant: Any) -> tuple[Field, ...]:
-    """Return what a dependency reads from the body. Raises NotUnderstood."""
+    """Return what a dependency reads from a body that is no form. Raises NotUnderstood."""
     fields = []
     for field in dependant.body_params:
         if isinstance(field.field_info, params.Form):
-            raise NotUnderstood(f"`{field.name}` is read from a form")
+            raise NotUnderstood(f"`{field.name}` is read from a form, but the body is none")
         keys = tuple(key for key, _ in utils._get_param_aliases(field))
         fields.append(describe_field(field, keys))
     return tuple(fields)

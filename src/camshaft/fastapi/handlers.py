@@ -110,16 +110,18 @@ def describe_plan(handler: Handler, max_body_size: int | None) -> Plan:
         raise NotUnderstood(f"FastAPI's handler has no `{min(missing)}`")
     if cells["is_json_stream"] or cells["is_sse_stream"]:
         raise NotUnderstood("the endpoint is a generator: its response is a stream")
-    if cells["is_body_form"]:
-        raise NotUnderstood("it reads a form or files")
     nodes = describe_nodes(
         cells["dependant"],
         is_coroutine=cells["is_coroutine"],
+        is_body_form=bool(cells["is_body_form"]),
         embed_body_fields=cells["embed_body_fields"],
     )
     return Plan(
         nodes=nodes,
         reads_body=bool(cells["body_field"]),
+        reads_form=bool(cells["is_body_form"]),
+        form_limits=cells.get("form_limits"),
+        embed_body_fields=bool(cells["embed_body_fields"]),
         strict_content_type=bool(cells["actual_strict_content_type"]),
         answer=_describe_answer(cells),
         handler=handler.function,

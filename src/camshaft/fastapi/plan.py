@@ -88,6 +88,7 @@ class Node:
     parameters: tuple[Parameter, ...]  # path, query, header, cookie: FastAPI's order
     body: tuple[Field, ...]
     body_is_field: bool  # the body itself is the one field's value; else fields are its members
+    form: tuple[str, ...]  # the keyword arguments that are read from a form, instead of `body`
     injected: tuple[tuple[Injected, str], ...]  # and the keyword arguments for it
     security_scopes: tuple[str, ...]  # for SecurityScopes
     slot: int  # nodes with the same cache key have the same
@@ -125,6 +126,11 @@ class Plan:
     nodes: tuple[Node, ...]  # depth first, the endpoint last
     # The request has a body that is read and, with a JSON content type, decoded first.
     reads_body: bool
+    # That body is a form instead: Starlette parses it, and FastAPI finds and validates the fields
+    # of each node when its turn comes, as some of that is awaited.
+    reads_form: bool
+    form_limits: dict[str, Any] | None  # those of the route itself
+    embed_body_fields: bool  # get_request_handler's
     # A body without Content-Type is not JSON (get_request_handler's strict_content_type).
     strict_content_type: bool
     answer: Answer
@@ -153,6 +159,9 @@ class Entry:
     routers: tuple[Any, ...] = ()  # the _IncludedRouters that lead to it, outermost first
     # Some included router was tried before this entry: scope["fastapi"] exists, if empty.
     after_included: bool = False
+    # The limits for forms of the application's router and those that lead to it, outermost first:
+    # their own dicts, none of which was empty.
+    form_limits: tuple[dict[str, Any], ...] = ()
     # For `camshaft explain`: the path as the user sees it, and without a plan what to change to
     # have one, in words; empty where nothing is to be done about it.
     path: str = ""

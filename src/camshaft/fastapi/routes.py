@@ -50,13 +50,14 @@ def overridden(thing: Any, base: type, names: Iterable[str]) -> str | None:
 class Flattener:
     """The entries of an application, and what they were read from."""
 
-    def __init__(self, max_body_size: int | None) -> None:
-        """`max_body_size` is the limit of the application's router."""
+    def __init__(self, max_body_size: int | None, form_limits: dict[str, Any] | None) -> None:
+        """`max_body_size` and `form_limits` are those of the application's router."""
         self.entries: list[Entry] = []
         self.routers: list[Any] = []
         self.states: list[dict[str, Any]] = []
         self.providers: list[Any] = []
         self._max_body_size = max_body_size
+        self._form_limits = form_limits
         self._after_included = False
 
     def add_router(self, router: Any) -> None:
@@ -131,10 +132,16 @@ class Flattener:
                 context=context,
                 routers=routers,
                 after_included=self._after_included,
+                form_limits=self._form_limits_in(routers),
                 path=effective.path,
                 advice=advice,
             )
         )
+
+    def _form_limits_in(self, routers: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
+        contexts = [getattr(each, "include_context", None) for each in routers]
+        limits = [self._form_limits, *(getattr(each, "form_limits", None) for each in contexts)]
+        return tuple(each for each in limits if each)
 
     def _plan(self, route: Any, context: Any, routers: tuple[Any, ...]) -> Plan:
         if (odd := overridden(route, APIRoute, ("handle",))) is not None:
@@ -148,8 +155,6 @@ class Flattener:
         for included in routers:
             schema.check_fields(included.include_context, schema.INCLUDE)
             schema.check_settings(included.original_router, APIRouter, schema.ROUTER)
-            if getattr(included.include_context, "form_limits", None):
-                raise NotUnderstood("form_limits are set for the router it is in")
         handler = handler_of(route.app if context is None else context.app)
         plan = describe_plan(handler, self._max_body_size)
         provider = handler.cells["dependency_overrides_provider"]
