@@ -8,9 +8,12 @@ parts name what they take from the request, so that requests can be made that fi
 import random
 from dataclasses import dataclass, field
 
+from fuzz.fastapi import forms
 from fuzz.fastapi.layers import layers
+from fuzz.fastapi.taken import SCALARS, Taken
 
-PRELUDE = '''\
+PRELUDE = (
+    '''\
 import asyncio, contextvars, dataclasses, datetime, decimal, enum, threading, uuid
 from typing import Annotated, Any, Literal, Optional, Union
 from fastapi import (APIRouter, BackgroundTasks, Body, Cookie, Depends, FastAPI, File, Form, Header,
@@ -67,7 +70,10 @@ def seen(value):
     if isinstance(value, SecurityScopes):
         return ["scopes", value.scopes, value.scope_str]
     if isinstance(value, UploadFile):
-        return ["file", value.filename, value.content_type, value.size]
+        at = "closed" if value.file.closed else value.file.tell()
+        return ["file", value.filename, value.content_type, value.size, at]
+    if isinstance(value, list):
+        return [seen(each) for each in value]
     return repr(value)
 
 class Item(BaseModel):
@@ -133,20 +139,8 @@ class Color(enum.Enum):
 class Plain(PlainTextResponse):
     pass
 '''
-
-# Types of scalars, with an example that is valid.
-SCALARS = {
-    "str": "abc",
-    "int": "7",
-    "float": "1.5",
-    "bool": "yes",
-    "uuid.UUID": "12345678-1234-5678-1234-567812345678",
-    "Color": "blue",
-    "datetime.date": "2026-01-02",
-    "datetime.datetime": "2026-01-02T03:04:05Z",
-    "decimal.Decimal": "1.10",
-    'Literal["a", "b"]': "a",
-}
+    + forms.PRELUDE
+)
 
 BODIES = {
     "Item": {"name": "n", "price": 2.5},
@@ -165,16 +159,6 @@ BODIES = {
     "int": 5,
     "str": "text",
 }
-
-
-@dataclass
-class Taken:
-    """What a function takes from the request."""
-
-    place: str  # "path", "query", "header", "cookie", "body", "form", "file"
-    key: str
-    example: object
-    several: bool = False
 
 
 @dataclass
@@ -240,7 +224,9 @@ class Maker:
         if self.chance(0.1):
             options.append("redirect_slashes=False")
         if self.chance(0.1):
-            options.append("max_body_size=60")
+            options.append(f"max_body_size={self.choice.choice([20, 60, 300])}")
+        if self.chance(0.05):
+            options.append(forms.limits(self.choice))
         if self.chance(0.1):
             options.append(
                 "default_response_class=Plain" if self.chance(0.3) else "openapi_url=None"
@@ -306,7 +292,9 @@ class Maker:
         if self.chance(0.2) and self.dependencies:
             options.append(f"dependencies=[Depends({self.choice.choice(self.dependencies)[0]})]")
         if self.chance(0.1):
-            options.append("max_body_size=40")
+            options.append(f"max_body_size={self.choice.choice([20, 40, 300])}")
+        if self.chance(0.05):
+            options.append(forms.limits(self.choice))
         own = f"prefix={prefix!r}" if prefix and self.chance(0.5) else ""
         self.program.parts.append(f"{name} = APIRouter({own})")
         if prefix and not own:
@@ -440,6 +428,10 @@ class Maker:
     def dependency(self) -> None:
         name = self.name("dep")
         signature, takes = self.signature([])
+        if self.chance(0.1):
+            given, more = forms.parameters(self.choice, self.name)
+            signature = ", ".join([signature or "*", *given])
+            takes = takes + more
         kind = self.choice.choice(
             ["def", "async def", "async def", "yield", "async yield", "async yield", "class"]
         )
@@ -459,6 +451,7 @@ class Maker:
             text = f"{prefix}def {name}({signature}):\n    {inside}\n"
             if raises:
                 text += f"    {raises}\n"
+            text += "".join(f"    {line}\n" for line in self.reading(signature, bool(prefix)))
             if prefix and self.chance(0.4):
                 text += f"    await pause({name!r})\n"
             if self.chance(0.3):
@@ -484,27 +477,34 @@ class Maker:
         self.program.parts.append(text)
         self.dependencies.append((name, takes))
 
+    def reading(self, signature: str, asynchronous: bool) -> list[str]:
+        """What a function does with the files that it is given."""
+        lines = []
+        for given in signature.split(", "):
+            name, _, kind = given.partition(": ")
+            if kind == "Annotated[UploadFile" and self.chance(0.5):
+                lines.append(
+                    self.choice.choice([f"note(await {name}.read(3))", f"await {name}.close()"])
+                    if asynchronous and self.chance(0.7)
+                    else f"note({name}.file.read(2))"
+                )
+        return lines
+
     def body(self, name: str) -> tuple[str, list[Taken], bool]:
         """Parameters for a body: text, what they take, and whether by names."""
         choice = self.choice
         draw = choice.random()
-        if draw < 0.15:
-            other = self.name("form")
-            if choice.random() < 0.5:
-                return f"{other}: Annotated[str, Form()]", [Taken("form", other, "v")], False
-            return (
-                f"{other}: Annotated[UploadFile, File()]",
-                [Taken("file", other, "content")],
-                False,
-            )
+        if draw < 0.3:
+            texts, takes = forms.parameters(choice, self.name)
+            return ", ".join(texts), takes, False
         kind = choice.choice(list(BODIES))
         example = BODIES[kind]
-        if draw < 0.6:
+        if draw < 0.67:
             marker = "Body()" if kind in ("int", "str", "Any") or choice.random() < 0.3 else None
             text = f"{name}: Annotated[{kind}, {marker}]" if marker else f"{name}: {kind}"
             text += " = None" if kind.startswith("Optional") else ""
             return text, [Taken("body", "", example)], False
-        if draw < 0.75:
+        if draw < 0.8:
             return (
                 f"{name}: Annotated[{kind}, Body(embed=True)]",
                 [Taken("body", name, example)],
@@ -600,12 +600,15 @@ class Maker:
         if self.chance(0.1) and self.dependencies:
             options.append(f"dependencies=[Depends({choice.choice(self.dependencies)[0]})]")
         if self.chance(0.05):
-            options.append("max_body_size=20")
+            options.append(f"max_body_size={choice.choice([0, 20, 40, 300])}")
+        if self.chance(0.05):
+            options.append(forms.limits(choice))
         arguments = ", ".join([repr(own), *options])
         asynchronous = self.chance(0.6)
         lines = [f"@{router}.{method}({arguments})"]
         lines.append(f"{'async ' if asynchronous else ''}def {name}({signature}):")
         lines.append(f"    values = show(locals()); note(f'{name} {{values}}')")
+        lines += [f"    {line}" for line in self.reading(signature, asynchronous)]
         if asynchronous and self.chance(0.3):
             lines.append(f"    await pause({name!r})")
         for given in signature.split(", "):

@@ -6,8 +6,9 @@ import random
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-from fuzz.fastapi import layers
-from fuzz.fastapi.apps import Program, Route, Taken
+from fuzz.fastapi import forms, layers
+from fuzz.fastapi.apps import Program, Route
+from fuzz.fastapi.taken import Taken
 
 WRONG = [
     "",
@@ -113,21 +114,6 @@ def _json(choice: random.Random, route: Route, wrong: float) -> bytes:
     return text.encode()
 
 
-def _form(choice: random.Random, wanted: list[Taken], wrong: float) -> tuple[bytes, bytes]:
-    if all(taken.place == "form" for taken in wanted) and choice.random() < 0.7:
-        pairs = "&".join(f"{taken.key}={quote(_value(choice, taken, wrong))}" for taken in wanted)
-        return pairs.encode(), b"application/x-www-form-urlencoded"
-    parts = b""
-    for taken in wanted:
-        filename = b'; filename="f.txt"' if taken.place == "file" else b""
-        parts += b'--b\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (
-            taken.key.encode(),
-            filename,
-            _value(choice, taken, wrong).encode(),
-        )
-    return parts + b"--b--\r\n", b"multipart/form-data; boundary=b"
-
-
 def ask(choice: random.Random, program: Program) -> Asked:
     """One request."""
     draw = choice.random()
@@ -190,7 +176,7 @@ def ask(choice: random.Random, program: Program) -> Asked:
 
     body = b""
     wanted = [taken for taken in route.takes if taken.place in ("body", "form", "file")]
-    if wanted and wanted[0].place == "body":
+    if wanted and all(taken.place == "body" for taken in wanted):
         body = _json(choice, route, wrong)
         kind = b"application/json"
         if choice.random() < 0.15:
@@ -204,7 +190,7 @@ def ask(choice: random.Random, program: Program) -> Asked:
         if kind:
             headers.append((b"content-type", kind))
     elif wanted:
-        body, kind = _form(choice, wanted, wrong)
+        body, kind = forms.form(choice, wanted, wrong, lambda taken: _value(choice, taken, wrong))
         headers.append((b"content-type", kind))
     elif choice.random() < 0.05:
         body = b"{}"
