@@ -234,6 +234,48 @@ def test_peer_that_never_reads_the_end_of_an_answer(start: Serve, head: bytes) -
         served.until(lambda: served.http.connections == 0)
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"1")]])
+def test_head_does_not_wait_for_its_body_for_ever(
+    start: Serve, version: str, length: list[tuple[bytes, bytes]]
+) -> None:
+    """The peer learns that there will be an answer, though the body is an hour away."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await go.wait()
+        await send({"type": "http.response.body", "body": b"x"})
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get(version=version))
+        head = client.read_until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        chunked = b"transfer-encoding: chunked" in head
+        assert chunked == (version == "1.1" and not length)
+        served.call(go.set)
+        rest = b"1\r\nx\r\n0\r\n\r\n" if chunked else b"x"
+        assert client.read_exactly(len(rest)) == rest
+
+
+def test_application_that_raises_after_its_head_has_gone(start: Serve) -> None:
+    """It can no longer be answered with 500: the answer is cut."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await go.wait()
+        raise RuntimeError("later")
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get())
+        assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+        served.call(go.set)
+        assert client.at_end()
+
+
 @pytest.mark.parametrize("size", [4096, 65536])
 def test_little_is_taken_for_a_peer_that_never_reads(size: int) -> None:
     """A crowd of them costs the others neither the time to copy megabytes nor the memory.

@@ -48,6 +48,7 @@ typedef enum cam_timing {
     CAM_TIMING_NEW,       /* the first byte */
     CAM_TIMING_HEAD,      /* the rest of a head */
     CAM_TIMING_BODY,      /* more of a body that the application may want */
+    CAM_TIMING_HELD,      /* that the application goes on after the head of its answer */
     CAM_TIMING_WRITE,     /* that the peer reads */
     CAM_TIMING_IDLE,      /* the next request */
     CAM_TIMING_DRAIN,     /* the rest of a body that nobody reads */

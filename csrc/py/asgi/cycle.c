@@ -4,6 +4,7 @@
 #include "asgi/disconnect.h"
 #include "asgi/response.h"
 #include "asgi/scope.h"
+#include "asgi/timing.h"
 
 /* ---- what the application owes ---- */
 
@@ -93,10 +94,21 @@ static int waited(RunObject *run) {
     return gone > 0 ? CamDisconnect_Raise(run->state) : gone;
 }
 
+/* A head that is held is sent without a body if that takes long: a peer shall know that there will
+ * be an answer. */
+static void suspended(RunObject *run) {
+    CycleObject *self = (CycleObject *)run;
+    if (self->answer == CAM_ANSWER_HELD && self->connection != NULL &&
+        CamTiming_Settle(self->connection) < 0) {
+        PyErr_WriteUnraisable((PyObject *)run);
+    }
+}
+
 static const cam_run_kind request_kind = {
     .receive = CamCycle_Receive,
     .send = CamCycle_Send,
     .take_waiter = take_waiter,
+    .suspended = suspended,
     .waited = waited,
     .returned = returned,
     .failed = failed,

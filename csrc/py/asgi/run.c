@@ -170,6 +170,9 @@ static PyObject *call_application(RunObject *self) {
  * value, and becomes None when the application has ended in any way. */
 static PySendResult conclude(RunObject *self, PySendResult outcome, PyObject **result) {
     if (outcome == PYGEN_NEXT) {
+        if (self->kind->suspended != NULL) {
+            self->kind->suspended(self);
+        }
         return PYGEN_NEXT;
     }
     bool raise = false;

@@ -32,6 +32,9 @@ typedef struct cam_run_kind {
     /* What is to be awaited after that instead of the peer: a new reference, or NULL without an
      * exception. May be NULL. */
     PyObject *(*take_waiter)(struct RunObject *self);
+    /* A step has ended in waiting: sees to what shall not wait for ever. Never fails. May be NULL.
+     */
+    void (*suspended)(struct RunObject *self);
     /* send() has waited for the peer: 0, or -1 with what it raises. May be NULL. */
     int (*waited)(struct RunObject *self);
     /* The application has returned `value`, or raised `exception`. */

@@ -4,7 +4,7 @@
  *
  * The head waits for the first body event, as the ASGI specification lets it: so a whole small
  * answer is one write, it gets a Content-Length if it has none, and an application that fails in
- * between is still answered with 500.
+ * between is still answered with 500. If that takes long the head is sent by itself (timing.h).
  */
 #include "asgi/send.h"
 
@@ -295,6 +295,14 @@ int CamSend_Part(CycleObject *self, cam_part *part, bool more_body) {
         part->fd = -1;
     }
     return result;
+}
+
+int CamSend_Head(CycleObject *self) {
+    if (self->answer != CAM_ANSWER_HELD || self->pumping) {
+        return 0;
+    }
+    cam_part nothing = {.data = "", .fd = -1};
+    return CamSend_Part(self, &nothing, true);
 }
 
 static int send_body(CycleObject *self, PyObject *event) {

@@ -36,6 +36,10 @@ int CamSend_CheckLength(const CycleObject *self, uint64_t size, bool more_body);
 /* Sends a part, after the head if that is held. Takes the file over. 0, or -1 with an exception. */
 int CamSend_Part(CycleObject *self, cam_part *part, bool more_body);
 
+/* Sends the head, if it is held, before there is anything of the body. 0, or -1 with an exception.
+ */
+int CamSend_Head(CycleObject *self);
+
 /* Ends the answer: the connection is free for the next one. */
 int CamSend_Complete(CycleObject *self);
 

@@ -3,6 +3,7 @@
 
 #include "compat.h"
 #include "asgi/cycle.h"
+#include "asgi/send.h"
 #include "asgi/websocket.h"
 
 static const int64_t SECOND = 1000000000;
@@ -21,6 +22,9 @@ static const int64_t UNREAD_RESPITE = INT64_C(100000000);
 /* How much later than planned a sweep of a server that ends may come before the time is given back:
  * what the turn of a busy loop takes. */
 static const int64_t USUAL_LAG = INT64_C(20000000);
+
+/* How long the head of an answer waits for the first of the body, at least. */
+static const int64_t HELD_LIMIT = INT64_C(250000000);
 
 /* The most credit under a least rate without a time-out. */
 static const int64_t CREDIT_LIMIT = 60 * SECOND;
@@ -87,7 +91,10 @@ static cam_timing timing_of(const HttpProtocolObject *self) {
         return self->websocket->deadline ? CAM_TIMING_WEBSOCKET : CAM_TIMING_NONE;
     }
     if (self->cycle != NULL) {
-        return awaits_body(self) ? CAM_TIMING_BODY : CAM_TIMING_NONE;
+        if (awaits_body(self)) {
+            return CAM_TIMING_BODY;
+        }
+        return self->cycle->answer == CAM_ANSWER_HELD ? CAM_TIMING_HELD : CAM_TIMING_NONE;
     }
     if (self->resume_planned) {
         return CAM_TIMING_NONE;
@@ -173,6 +180,9 @@ int CamTiming_Set(HttpProtocolObject *self, cam_timing timing) {
         break;
     case CAM_TIMING_IDLE:
         limit = patience(self->server, limit);
+        break;
+    case CAM_TIMING_HELD:
+        limit = HELD_LIMIT;
         break;
     case CAM_TIMING_DRAIN:
         break;
@@ -271,6 +281,13 @@ static int expire(HttpProtocolObject *self, int64_t now) {
         return CamHttpProtocol_Refuse(self, 408, "the head of the request took too long");
     case CAM_TIMING_BODY:
         return CamHttpProtocol_Refuse(self, 408, "the body of the request took too long");
+    case CAM_TIMING_HELD: {
+        CycleObject *cycle = (CycleObject *)Py_NewRef(self->cycle);
+        self->timing = CAM_TIMING_NONE;
+        int result = CamSend_Head(cycle);
+        Py_DECREF(cycle);
+        return result;
+    }
     case CAM_TIMING_WEBSOCKET: {
         WebSocketObject *websocket = (WebSocketObject *)Py_NewRef(self->websocket);
         self->timing = CAM_TIMING_NONE;

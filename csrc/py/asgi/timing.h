@@ -3,7 +3,8 @@
  * How long a connection waits for its peer.
  *
  * At any time it waits for one thing (cam_timing), which follows from the state that it is in;
- * while it waits for the application there is no limit. A limit that is over is found by the
+ * while it waits for the application there is no limit, but that after which the head of an answer
+ * waits no longer for the first of its body. A limit that is over is found by the
  * server's sweep (sweep.h), at the latest one of its slots after.
  *
  * Bodies and answers have two limits in one: the deadline is a credit of time, full at first,
