@@ -58,6 +58,8 @@ def test_it_asks_for_all_that_plans_do() -> None:
         ("return [number, fraction, rest]", "return [number + 1, fraction, rest]", "GET /path/"),
         ('response.headers["X-One"] = "1"', 'response.headers["X-One"] = "2"', "GET /response"),
         ('log.append("leave file")', "pass", "GET /generators/well"),
+        ("return [name, numbers, q]", "return [name, numbers]", "POST /form"),
+        ("await upload.read(2)", "await upload.read(1)", "POST /files"),
         ("status_code=418", "status_code=419", "GET /generators/trouble"),
     ],
 )

@@ -11,6 +11,7 @@ compared: messages, exceptions and the order of what was called. It takes about 
 import asyncio
 import dataclasses
 import functools
+import importlib.util
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from fastapi import (
     Cookie,
     Depends,
     FastAPI,
+    File,
+    Form,
     Header,
     HTTPException,
     Path,
@@ -29,6 +32,7 @@ from fastapi import (
     Request,
     Response,
     Security,
+    UploadFile,
 )
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.routing import APIRoute
@@ -57,6 +61,11 @@ class _Filter(BaseModel):
     tags: list[str] = []
 
 
+class _Entry(BaseModel):
+    title: str = Field(min_length=2)
+    tags: list[str] = []
+
+
 @dataclasses.dataclass
 class _Point:
     x: int
@@ -78,6 +87,8 @@ def _application(log: list[str]) -> FastAPI:
 
     _add_parameters(app)
     _add_bodies(app)
+    if importlib.util.find_spec("python_multipart") is not None:
+        _add_forms(app, log)
     _add_dependencies(app, log)
     _add_answers(app, log)
     inner, outer = APIRouter(prefix="/inner"), APIRouter()
@@ -147,6 +158,37 @@ def _add_bodies(app: FastAPI) -> None:
     @app.post("/any")
     async def anything(value: Annotated[Any, Body()] = "nothing") -> Any:
         return {"value": value if not isinstance(value, bytes) else value.decode()}
+
+
+def _add_forms(app: FastAPI, log: list[str]) -> None:
+    async def first(upload: UploadFile) -> str:
+        log.append("first")
+        return repr(await upload.read(2))
+
+    @app.post("/form")
+    async def form(
+        name: Annotated[str, Form(max_length=3)],
+        numbers: Annotated[list[int] | None, Form(alias="number")] = None,
+        q: int = 0,
+    ) -> list[Any]:
+        return [name, numbers, q]
+
+    # Before FastAPI had them it takes no such keyword.
+    limits: Any = {"form_limits": {"max_fields": 3}} if hasattr(app.router, "form_limits") else {}
+
+    @app.post("/entry", **limits)
+    def entry(entry: Annotated[_Entry, Form()]) -> _Entry:
+        return entry
+
+    @app.post("/files")
+    async def files(
+        first: Annotated[str, Depends(first)],
+        upload: Annotated[bytes, File()],
+        others: Annotated[list[UploadFile], File(alias="other")] = [],  # noqa: B006
+        request: Request = ...,  # type: ignore[assignment]
+    ) -> list[Any]:
+        form = await request.form()
+        return [first, repr(upload), [(each.filename, each.size) for each in others], len(form)]
 
 
 def _add_dependencies(app: FastAPI, log: list[str]) -> None:
@@ -248,6 +290,16 @@ def _add_answers(app: FastAPI, log: list[str]) -> None:
 
 
 _JSON = ("content-type", "application/json")
+_FORM = ("content-type", "application/x-www-form-urlencoded")
+_PARTS = ("content-type", "multipart/form-data; boundary=b")
+
+
+def _parts(*parts: tuple[str, str]) -> str:
+    """Return the body of a form with files: what is in the head of each, and its content."""
+    head = "content-disposition: form-data; name="
+    return "".join(f"--b\r\n{head}{more}\r\n\r\n{text}\r\n" for more, text in parts) + "--b--\r\n"
+
+
 _ITEM = '{"name":"x","price":1.5,"Note":null}'
 # (method, path with query, headers, body)
 _REQUESTS: tuple[tuple[str, str, tuple[tuple[str, str], ...], str], ...] = (
@@ -328,6 +380,31 @@ _REQUESTS: tuple[tuple[str, str, tuple[tuple[str, str], ...], str], ...] = (
     ("POST", "/any", (_JSON,), "null"),
     ("POST", "/any", (), "text"),
     ("POST", "/any", (), ""),
+    *(
+        ("POST", path, (_FORM,), body)
+        for path, body in (
+            ("/form?q=2", "name=a+%C3%BC&number=1&number=2"),
+            ("/form", "name=&number="),
+            ("/form?q=x", "name=long&number=x"),
+            ("/form", ""),
+            ("/entry", "title=ab&tags=c&tags=d"),
+            ("/entry", "title=a&more=1"),
+            ("/entry", "title=ab&tags=c&tags=d&tags=e"),
+            ("/files", "upload=x"),
+        )
+    ),
+    ("POST", "/form", (), "name=a"),
+    ("POST", "/form", (_PARTS,), _parts(("name", "a"), ("number", "1"))),
+    ("POST", "/entry", (_PARTS,), _parts(("title", "a"), ("tags", "1"))),
+    ("POST", "/entry", (_PARTS,), "--b\r\n\r\nx"),
+    *(
+        ("POST", "/files", (_PARTS,), _parts(*parts))
+        for parts in (
+            (("upload; filename=u", "0123"), ("other; filename=o", "o"), ("other; filename=p", "")),
+            (("upload; filename=u", "0123"), ("more", "1")),
+            (("other; filename=o", "o"),),
+        )
+    ),
 )
 
 

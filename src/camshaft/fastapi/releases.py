@@ -55,6 +55,7 @@ _WORDS = {
         fastapi.routing:_update_scope
         fastapi.routing:request_response
         fastapi.routing:_apply_router_form_limits
+        fastapi.routing:_resolve_form_limits
         fastapi.routing:_get_fastapi_scope
         fastapi.telemetry._api:_route_selected
         fastapi._body_limit:wrap_app_with_body_limit
