@@ -215,7 +215,7 @@ class Load:
                     writer.write(frame(1, b"hello"))
                     diary.note("sent")
                     async with asyncio.timeout(PATIENCE):
-                        opcode, payload = await read_frame(reader)
+                        opcode, payload = await read_message(reader, writer)
                     diary.note(f"frame {opcode}: {payload!r}")
                     if opcode == 8:
                         self.count.closes[struct.unpack("!H", payload[:2])[0]] += 1
@@ -285,6 +285,17 @@ async def read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> No
 def frame(opcode: int, payload: bytes) -> bytes:
     """A client's frame, masked with zeros."""
     return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def read_message(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> tuple[int, bytes]:
+    """The next frame that is no ping; pings are answered."""
+    while True:
+        opcode, payload = await read_frame(reader)
+        if opcode != 9:
+            return opcode, payload
+        writer.write(frame(10, payload))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -30,7 +30,7 @@ from camshaft.server.listeners import (
 )
 from camshaft.server.pidfile import Pidfile
 from camshaft.server.serve import is_bound, make_pidfile, take_identity
-from camshaft.settings import ConfigError, Settings, metrics_place
+from camshaft.settings import Settings, metrics_place
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -53,10 +53,10 @@ def supervise(
     """Serve with workers and exit with the master's status.
 
     `settings` are the arguments of camshaft.serve(); `path` and `environment` are sys.path and
-    os.environ as they were before those were followed, as each worker follows them itself. Raises
-    ConfigError for a setting that no other process can be given.
+    os.environ as they were before those were followed, as each worker follows them itself. They
+    have to be such as another process can be given.
     """
-    pickled = _pickled(settings)
+    pickled = pickle.dumps(settings)
     inheritance = inherit(environment)
     pidfile = _pidfile(config, inheritance)
     try:
@@ -179,22 +179,6 @@ def _plan(
 def _flags() -> list[str]:
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return flags
-
-
-def _pickled(settings: dict[str, Any]) -> bytes:
-    """Return the settings for another process. Raises ConfigError for what cannot go there."""
-    for name, value in settings.items():
-        try:
-            pickle.dumps(value)
-        except Exception:
-            raise ConfigError(name, None, "it cannot be handed to worker processes") from None
-        if getattr(value, "__module__", None) == "__main__":
-            raise ConfigError(
-                name,
-                None,
-                "worker processes cannot import it from the main script; put it into a module",
-            )
-    return pickle.dumps(settings)
 
 
 def _detached(name: str, listening: Listening) -> OpenListener:

@@ -5,6 +5,7 @@ import asyncio
 import inspect
 import logging
 import os
+import pickle
 import socket
 import sys
 from typing import Any
@@ -50,10 +51,17 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     if who is not None:
         who.check()
     use_passed_sockets(config)
+    if config.uses_master or config.should_reload:
+        settings_given = {"app": app, "app_dir": app_dir, **settings}
+        try:
+            check_portable(settings_given, with_main=config.should_reload)
+        except ConfigError as error:
+            logger.error("%s", error)
+            sys.exit(STARTUP_FAILURE)
     if config.uses_master and not config.should_reload:
         from camshaft.master.launch import supervise
 
-        supervise(config, {"app": app, "app_dir": app_dir, **settings}, path, environment)
+        supervise(config, settings_given, path, environment)
     pidfile = make_pidfile(config)
     try:
         if config.should_reload:
@@ -63,6 +71,28 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
     finally:
         if pidfile is not None:
             pidfile.remove()
+
+
+def check_portable(settings: dict[str, Any], *, with_main: bool) -> None:
+    """Raise ConfigError for a setting that cannot be handed to another process.
+
+    `with_main` says that the process runs the main script, and so has what is defined there.
+    """
+    for name, value in settings.items():
+        try:
+            pickle.dumps(value)
+        except Exception:
+            raise ConfigError(
+                name,
+                None,
+                "it cannot be handed to the server's process; what a module defines by name can",
+            ) from None
+        if not with_main and getattr(value, "__module__", None) == "__main__":
+            raise ConfigError(
+                name,
+                None,
+                "worker processes cannot import it from the main script; put it into a module",
+            )
 
 
 def make_pidfile(config: Config) -> Pidfile | None:
