@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A throw-away PostgreSQL for tests."""
+"""A throw-away PostgreSQL for tests.
+
+`python -m tests.postgresql COMMAND...` runs a command with its DATABASE_URL.
+"""
 
 import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -52,3 +56,12 @@ def start_postgresql() -> Any:
                     pass  # it did not run after all
             shutil.rmtree(parent, ignore_errors=True)
     raise RuntimeError(f"PostgreSQL does not start: {'; '.join(reasons)}")
+
+
+if __name__ == "__main__":
+    server = start_postgresql()
+    try:
+        variables = {**os.environ, "DATABASE_URL": server.get_uri()}
+        sys.exit(subprocess.run(sys.argv[1:], env=variables).returncode)
+    finally:
+        server.cleanup()

@@ -2,6 +2,7 @@
 """The servers of a comparison, up at the same time, under the same load in turns."""
 
 import contextlib
+import os
 import sys
 import time
 from typing import NamedTuple
@@ -110,6 +111,10 @@ def run(targets: list[str], names: list[str], rounds: int, seconds: int, idle: f
     base = names[-1]
     for app in targets:
         target = TARGETS[app]
+        if target.variable and not os.environ.get(target.variable):
+            raise BenchError(
+                f"'{app}' needs {target.variable}; bench/method.md tells how to set it"
+            )
         able = possible(target, names)
         if base not in able:
             raise BenchError(f"{base}, which the ratios are to, cannot serve '{target.title}'")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DIRECTORY = Path(__file__).parent
+EXAMPLE = DIRECTORY.parents[2] / "examples" / "boardgames"
 
 
 class Target(NamedTuple):
@@ -24,6 +25,8 @@ class Target(NamedTuple):
     """More options, for servers with uvicorn's."""
     json: str = ""
     """What is posted, of the script "json"."""
+    variable: str = ""
+    """Must be set in the environment: the servers need it."""
 
 
 ITEM = '{"item_id": 42, "name": "a game", "price": 2.5, "tags": ["a", "b"]}'
@@ -42,6 +45,17 @@ TARGETS = {
     "thread": Target("FastAPI, `def` endpoint", "fastapi_routes:app", "/thread/42"),
     "thread-1": Target("the same, 1 connection", "fastapi_routes:app", "/thread/42", connections=1),
     "yield": Target("FastAPI, a dependency with `yield`", "fastapi_routes:app", "/opened/42"),
+    "session": Target(
+        "FastAPI, a session on SQLite by `yield`", "sessions:app", "/games/42", connections=8
+    ),
+    "boardgames": Target(
+        "the example application's list, from PostgreSQL",
+        "app.main:app",
+        "/api/v1/games?limit=20",
+        connections=8,
+        options=("--app-dir", str(EXAMPLE)),
+        variable="DATABASE_URL",
+    ),
     "included": Target("FastAPI, an included router", "fastapi_routes:app", "/v1/games/42"),
     "many": Target(
         "FastAPI, the last of 792 routes in 36 routers",
