@@ -7,6 +7,7 @@ must be the same.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import dataclasses
 import threading
@@ -34,6 +35,10 @@ from camshaft.fastapi.describe import describe
 
 Application = Callable[..., Awaitable[None]]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+class Marked(Exception):
+    """What the handler is told of by the Request that the endpoint had."""
 
 
 class Item(BaseModel):
@@ -165,6 +170,34 @@ def make(log: list[Any]) -> FastAPI:
         if fail:
             raise HTTPException(400, "inside")
         return {"value": value, "path": request.url.path}
+
+    async def swallowing(request: Request) -> AsyncIterator[None]:
+        request.scope["fastapi_middleware_astack"].callback(log.append, "outermost")
+        with contextlib.suppress(ValueError):
+            yield
+        log.append("swallowed")
+
+    @app.get("/swallowed")
+    async def swallowed(_: Annotated[None, Depends(swallowing)]) -> Any:
+        raise ValueError("for the dependency")
+
+    @app.get("/swallowed-early")
+    async def swallowed_early(
+        _: Annotated[None, Depends(swallowing, scope="function")],
+    ) -> Any:
+        raise ValueError("for the dependency")
+
+    @app.post("/marked")
+    async def marked(request: Request) -> Any:
+        request.state.mark = "in the state"
+        request.mark = "on the request"  # type: ignore[attr-defined]
+        log.append(sorted(key for key in request.scope if key != "fastapi"))
+        raise Marked
+
+    @app.exception_handler(Marked)
+    async def on_marked(request: Request, _: Marked) -> Response:
+        marks = request.mark, request.state.mark  # type: ignore[attr-defined]
+        return PlainTextResponse(f"{marks} {await request.body()!r}", 409)
 
     @app.get("/injected")
     async def injected(response: Response, tasks: BackgroundTasks) -> Any:
@@ -342,6 +375,9 @@ CALLS = [
     Call("GET", "/yield"),
     Call("GET", "/yield?fail=1"),
     Call("GET", "/injected"),
+    Call("GET", "/swallowed"),
+    Call("GET", "/swallowed-early"),
+    Call("POST", "/marked", JSON, b"[1]"),
     Call("GET", "/responses/text"),
     Call("GET", "/responses/background"),
     Call("GET", "/empty"),

@@ -81,6 +81,7 @@
     X(solve_generator)                                                                             \
     /* functions of camshaft.fastapi.calls */                                                      \
     X(through_handler)                                                                             \
+    X(before_middleware)                                                                           \
     X(body)    /* calls.Body */                                                                    \
     X(failure) /* calls.Failure */                                                                 \
     X(fail)                                                                                        \

@@ -356,16 +356,19 @@ static int read_plan(TableObject *self, cam_plan *plan, PyObject *source) {
 }
 
 /* The ASGI callable for a plan that needs FastAPI's request_response around it. */
-static int make_app(TableObject *self, cam_entry *entry, PyObject *router) {
+static int make_apps(TableObject *self, cam_entry *entry, PyObject *router) {
+    const cam_fastapi_constants *c = &self->state->fastapi;
     PyObject *index = PyLong_FromSsize_t(entry - self->entries);
     if (index == NULL) {
         return -1;
     }
     PyObject *args[] = {router, (PyObject *)self, index};
-    entry->plan->app =
-        keep(self, PyObject_Vectorcall(self->state->fastapi.through_handler, args, 3, NULL));
+    cam_plan *plan = entry->plan;
+    plan->app = keep(self, PyObject_Vectorcall(c->through_handler, args, 3, NULL));
+    plan->before =
+        plan->app ? keep(self, PyObject_Vectorcall(c->before_middleware, args, 3, NULL)) : NULL;
     Py_DECREF(index);
-    return entry->plan->app ? 0 : -1;
+    return plan->before ? 0 : -1;
 }
 
 static int read_pattern(TableObject *self, cam_entry *entry, PyObject *text) {
@@ -446,7 +449,7 @@ static int read_entry(TableObject *self, cam_entry *entry, PyObject *source, PyO
     if (entry->plan == NULL || read_plan(self, entry->plan, plan) < 0) {
         return -1;
     }
-    return entry->plan->needs_handler ? make_app(self, entry, router) : 0;
+    return entry->plan->needs_handler ? make_apps(self, entry, router) : 0;
 }
 
 static int read_guard(TableObject *self, PyObject *source) {

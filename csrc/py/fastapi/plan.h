@@ -92,6 +92,8 @@ typedef struct cam_answer_plan {
 typedef struct cam_plan {
     PyObject *source; /* the camshaft.fastapi.plan.Plan */
     PyObject *app;    /* ASGI callable for what goes through FastAPI's request_response; or NULL */
+    PyObject
+        *before; /* with the application as a fourth argument, before the middleware; or NULL */
     cam_node *nodes;
     Py_ssize_t node_count;
     Py_ssize_t argument_count; /* of all nodes */

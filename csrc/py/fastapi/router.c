@@ -428,11 +428,17 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
             if (CamRouter_Publish(table, entry, scope, params) == 0) {
                 call = raise_failure(self, Py_NewRef(failure), args);
             }
-        } else if ((whole && (entry->plan->needs_handler || entry->plan->max_body_size >= 0)) ||
+        } else if ((whole && (entry->plan->max_body_size >= 0 ||
+                              (entry->plan->needs_handler && table->layer_count > 0))) ||
                    !is_within_limit(state, entry->plan, scope)) {
             /* FastAPI's, or the router's behind the middleware */
-        } else if (!whole && CamRouter_Publish(table, entry, scope, params) < 0) {
+        } else if ((!whole || entry->plan->needs_handler) &&
+                   CamRouter_Publish(table, entry, scope, params) < 0) {
             /* with an exception */
+        } else if (entry->plan->needs_handler && whole) {
+            PyObject *stack[] = {scope, args[1], args[2], self->app};
+            call = PyObject_Vectorcall(entry->plan->before, stack, 4, NULL);
+            self->whole_count++;
         } else if (entry->plan->needs_handler) {
             call = PyObject_Vectorcall(entry->plan->app, args, 3, NULL);
         } else {
@@ -520,6 +526,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->scan_once, calls, "scan_once"},
         {&c->solve_generator, calls, "enter"},
         {&c->through_handler, calls, "through_handler"},
+        {&c->before_middleware, calls, "before_middleware"},
         {&c->body, calls, "Body"},
         {&c->failure, calls, "Failure"},
         {&c->fail, calls, "fail"},

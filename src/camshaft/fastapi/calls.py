@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.datastructures import FormData, Headers, QueryParams
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,6 +46,65 @@ def through_handler(router: Any, table: Any, index: int) -> ASGIApp:
     return routing.request_response(handler)
 
 
+def before_middleware(router: Any, table: Any, index: int) -> Callable[..., Awaitable[None]]:
+    """The plan of entry `index` before a middleware stack that is FastAPI's own.
+
+    The Request and the exit stacks are there that request_response() and the middleware would have
+    made. What is raised is for all exception handlers, by way of the whole application.
+    """
+
+    async def application(scope: Scope, receive: Receive, send: Send, app: Any) -> None:
+        started = False
+
+        async def sender(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        handlers = app.middleware_stack
+        while type(handlers) is not ExceptionMiddleware:
+            handlers = handlers.app
+        scope["app"] = app
+        scope["starlette.exception_handlers"] = (
+            handlers._exception_handlers,
+            handlers._status_handlers,
+        )
+        request = Request(scope, receive, sender)
+        async with AsyncExitStack() as outermost:
+            scope["fastapi_middleware_astack"] = outermost
+            try:
+                sent = False
+                async with AsyncExitStack() as outer:
+                    scope["fastapi_inner_astack"] = outer
+                    async with AsyncExitStack() as inner:
+                        scope["fastapi_function_astack"] = inner
+                        response = await router.handle(table, index, request)
+                    # Not bound if a dependency has swallowed what was raised: then that is told.
+                    await response(scope, receive, sender)
+                    sent = True
+                if not sent:
+                    raise await _swallowed()
+            except Exception as exception:
+                failure = Failure(exception, None, started, request)
+                await fail_inside(failure, scope, receive, send, app)
+
+    return application
+
+
+async def _swallowed() -> Exception:
+    """Return what FastAPI raises when a dependency has swallowed an exception."""
+
+    async def handler(request: Request) -> Response:
+        request.scope["fastapi_inner_astack"].push(lambda *_: True)
+        raise ValueError
+
+    try:
+        await routing.request_response(handler)({"type": "http"}, _nobody, _nothing)
+    except Exception as exception:
+        return exception
+    raise AssertionError("it was to be raised")
+
+
 @dataclasses.dataclass(slots=True)
 class Body:
     """What a plan has read of a request's body: whoever asks for it again gets the same."""
@@ -60,6 +121,7 @@ class Failure:
     exception: Exception
     body: Body | None  # None: it was not read
     started: bool  # the head of the response is out
+    request: Request | None = None  # what the endpoint was given, if it was made
 
 
 def _request(body: Body | None, scope: Scope, receive: Receive, send: Send) -> Request:
@@ -80,7 +142,7 @@ async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> 
     any more, and what is sent here only tells the middleware so (its events must not reach the
     peer).
     """
-    request = _request(failure.body, scope, receive, send)
+    request = failure.request or _request(failure.body, scope, receive, send)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if failure.started:
@@ -93,6 +155,10 @@ async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> 
 
 async def _nothing(message: Message) -> None:
     pass
+
+
+async def _nobody() -> Message:
+    return {"type": "http.disconnect"}
 
 
 async def fail_here(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
