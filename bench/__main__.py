@@ -189,9 +189,11 @@ def main() -> int:
         if options.part == "memory":
             memory_comparison.run(options.loops or list(LOOPS), options.connections)
         if options.part == "drain":
-            drain_comparison.run(
+            clean = drain_comparison.run(
                 options.masters, options.scenarios, options.rounds or 1, quick=options.quick
             )
+            if not clean:
+                return 1
         if options.part == "httptools" and options.count:
             httptools_comparison.run_counted()
         elif options.part == "httptools":

@@ -9,7 +9,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+from bench import processor
 from bench.drain import servers
 from bench.drain.clients import Count, Load
 from bench.drain.servers import HOST, SERVERS, Process
@@ -214,6 +216,18 @@ async def evenness(name: str, seconds: float) -> Row:
         return Row("4 workers", {"busiest/idlest": f"{ratio:.2f}", "requests": sorted(counts)})
 
 
+async def idle(name: str, seconds: float) -> Row:
+    """What the master alone costs while nobody asks."""
+    with servers.start(name, 2) as server:
+        await asyncio.sleep(2)
+        before = processor.wake_ups(server.pid)
+        await asyncio.sleep(seconds)
+        woken = (processor.wake_ups(server.pid) - before) / seconds
+        pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
+        resident = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return Row("idle master", {"wake-ups/s": f"{woken:.1f}", "resident": f"{resident:.1f} MB"})
+
+
 SCENARIOS: dict[str, Callable[[str, bool], Awaitable[Row]]] = {
     "hup": lambda name, quick: reloads(name, 3 if quick else 20, 6 if quick else 60),
     "kill": lambda name, quick: kills(name, 5 if quick else 100),
@@ -221,6 +235,7 @@ SCENARIOS: dict[str, Callable[[str, bool], Awaitable[Row]]] = {
     "endless": lambda name, quick: endless(name),
     "blocked": lambda name, quick: blocked(name),
     "even": lambda name, quick: evenness(name, 2 if quick else 10),
+    "idle": lambda name, quick: idle(name, 2 if quick else 10),
 }
 
 
