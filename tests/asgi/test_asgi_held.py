@@ -2,14 +2,21 @@
 """What a connection holds: of a body nobody reads, of requests sent ahead, and when it is idle."""
 
 import asyncio
+import fcntl
 import gc
 import socket
+import termios
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.asgi import websocket
 from tests.asgi.conftest import Serve
-from tests.asgi.harness import LOOPS, Served, answer, echo, get, read_body
+from tests.asgi.harness import LIMIT, LOOPS, Served, answer, echo, get, read_body
+from tests.asgi.websocket import BINARY, frame, open_websocket
 
 HIGH = 64 * 1024
 
@@ -120,6 +127,43 @@ def test_requests_sent_ahead(ours: Serve) -> None:
     sock.close()
     served.call(gate.set)
     served.until(lambda: served.http.connections == 0)
+
+
+def read_calls() -> int:
+    """How often this process has called read(2) so far."""
+    try:
+        lines = Path("/proc/self/io").read_text().splitlines()
+    except OSError:
+        pytest.skip("this kernel does not count system calls (/proc/self/io)")
+    return int(dict(line.split(": ") for line in lines)["syscr"])
+
+
+def test_message_that_is_there_comes_in_one_read(ours: Serve) -> None:
+    """One of 64 KiB, with the head of its frame, though no more is read that nobody waits for."""
+    served = ours(websocket.echo)
+    count = 30
+
+    def block(blocked: threading.Event, go: threading.Event) -> None:
+        blocked.set()
+        go.wait(LIMIT)
+
+    with open_websocket(served) as ws:
+
+        def calls(size: int) -> int:
+            data = frame(BINARY, bytes(size))
+            before = read_calls()
+            for _ in range(count):
+                blocked, go = threading.Event(), threading.Event()
+                served.loop.call_soon_threadsafe(block, blocked, go)
+                assert blocked.wait(LIMIT)
+                ws.send(data)
+                while fcntl.ioctl(ws.client.sock, termios.TIOCOUTQ, bytes(4)) != bytes(4):
+                    time.sleep(0.001)  # until all is in the server's kernel
+                go.set()
+                assert ws.read_frame().payload == bytes(size)
+            return read_calls() - before
+
+        assert calls(HIGH) < calls(1000) + count // 2
 
 
 def test_large_head_within_its_limit(start: Serve) -> None:

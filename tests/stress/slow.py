@@ -284,6 +284,7 @@ def run(seconds: float, seed: int) -> tuple[bool, str]:
         lines.append(f"p99 beside {name}: {beside:.2f} ms, {ratio:.2f} times")
         return ratio > 2
 
+    lines.append(f"load before: {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
     with served() as port:
         p99(measuring(port, 1))  # warm
         alone = statistics.median(p99(measuring(port, seconds)) for _ in range(3))

@@ -45,6 +45,9 @@ static size_t read_room(PyObject *op) {
         return SIZE_MAX;
     }
     size_t size = takes_head(self) ? 0 : held(self);
+    if (size == 0 && self->websocket != NULL && self->phase == CAM_PHASE_WEBSOCKET) {
+        return CAM_INPUT_HIGH + CamWebSocket_Room(self->websocket);
+    }
     return size < CAM_INPUT_HIGH - CAM_INPUT_LEAST ? CAM_INPUT_HIGH - size : CAM_INPUT_LEAST;
 }
 

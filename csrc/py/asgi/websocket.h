@@ -98,6 +98,13 @@ int CamWebSocket_Begin(HttpProtocolObject *connection, const cam_h1_request *req
 /* Takes as many bytes of frames as can be used now; how many, or -1. Runs user code. */
 Py_ssize_t CamWebSocket_Feed(WebSocketObject *self, char *data, size_t size);
 
+/* Bytes of the next read that will not be held as input: what is left of the frame under way, which
+ * goes into its message, and a head. So a frame of 64 KiB comes in one read. */
+static inline size_t CamWebSocket_Room(const WebSocketObject *self) {
+    const size_t most = CAM_WEBSOCKET_QUEUE;
+    return CAM_WS_MAX_HEAD + (self->decoder.left < most ? (size_t)self->decoder.left : most);
+}
+
 /* No more frames are to be decoded until the application has received some. */
 bool CamWebSocket_IsFull(const WebSocketObject *self);
 
