@@ -261,10 +261,10 @@ def test_a_subclass_of_the_application_is_understood() -> None:
 
 
 def test_body_limits_come_from_where_they_hold() -> None:
-    def limit(app: FastAPI, path: str) -> int | None:
+    def limits(app: FastAPI, path: str) -> tuple[int, ...]:
         plan = entry(app, path).plan
         assert plan is not None
-        return plan.max_body_size
+        return plan.body_limits
 
     app = bare(max_body_size=1000, routes=[APIRoute("/plain", endpoint)])
     app.get("/own", max_body_size=10)(endpoint)
@@ -272,11 +272,11 @@ def test_body_limits_come_from_where_they_hold() -> None:
     router = APIRouter()
     router.get("/x")(endpoint)
     app.include_router(router, prefix="/in", max_body_size=20)
-    assert limit(app, "/plain") == 1000
-    assert limit(app, "/own") == 10
-    assert limit(app, "/inherited") == 1000
-    assert limit(app, "/in/x") == 20
-    assert limit(_with_route(bare()), "/x") is None
+    assert limits(app, "/plain") == (1000,)
+    assert limits(app, "/own") == (1000, 10)
+    assert limits(app, "/inherited") == (1000, 1000)
+    assert limits(app, "/in/x") == (1000, 20)
+    assert limits(_with_route(bare()), "/x") == ()
 
 
 def _with_route(app: FastAPI) -> FastAPI:

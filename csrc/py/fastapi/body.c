@@ -165,6 +165,10 @@ progress CamBody_TakeEvent(CallObject *call, PyObject *event) {
     if (call->body_bytes == NULL) {
         return FAILED;
     }
+    int64_t limit = call->plan->max_body_size;
+    if (limit >= 0 && PyBytes_GET_SIZE(call->body_bytes) > limit) {
+        return REPLAY;
+    }
     return goes_on ? receive_more(call) : decode_body(call);
 }
 

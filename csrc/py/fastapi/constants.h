@@ -27,6 +27,9 @@
     X(inner_astack, "fastapi_inner_astack")                                                        \
     X(function_astack, "fastapi_function_astack")                                                  \
     X(failure, "camshaft.failure")                                                                 \
+    X(limiter, "starlette._body_limit_responder")                                                  \
+    X(max_body_size, "max_body_size")                                                              \
+    X(http_one, "1.") /* what the versions of HTTP/1 begin with */                                 \
     /* attributes and keywords */                                                                  \
     X(routes, "routes")                                                                            \
     X(content_type, "content-type")                                                                \

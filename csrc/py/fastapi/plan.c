@@ -318,16 +318,17 @@ static int read_plan(TableObject *self, cam_plan *plan, PyObject *source) {
     plan->source = keep(self, Py_NewRef(source));
     PyObject *nodes = tuple(self, source, "nodes");
     PyObject *answer = member(self, source, "answer");
-    PyObject *limit;
-    if (plan->source == NULL || nodes == NULL || answer == NULL ||
-        member_or_null(self, source, "max_body_size", &limit) < 0 ||
+    PyObject *limits = tuple(self, source, "body_limits");
+    if (limits == NULL || plan->source == NULL || nodes == NULL || answer == NULL ||
         flag(source, "reads_body", &plan->reads_body) < 0 ||
         flag(source, "reads_form", &plan->reads_form) < 0 ||
         flag(source, "strict_content_type", &plan->strict_content_type) < 0 ||
         read_answer(self, &plan->answer, answer) < 0) {
         return -1;
     }
-    plan->max_body_size = limit ? PyLong_AsLongLong(limit) : -1;
+    Py_ssize_t limit_count = PyTuple_GET_SIZE(limits);
+    plan->max_body_size =
+        limit_count > 0 ? PyLong_AsLongLong(PyTuple_GET_ITEM(limits, limit_count - 1)) : -1;
     plan->node_count = PyTuple_GET_SIZE(nodes);
     /* A form's fields are validated with awaiting in between, and as they are when they are used:
      * a file is where a dependency before has left it. */
@@ -355,20 +356,22 @@ static int read_plan(TableObject *self, cam_plan *plan, PyObject *source) {
     return 0;
 }
 
-/* The ASGI callable for a plan that needs FastAPI's request_response around it. */
+/* The ASGI callables for a plan that needs FastAPI's request_response around it, if only for some
+ * requests. One with a limit has none before the middleware. */
 static int make_apps(TableObject *self, cam_entry *entry, PyObject *router) {
     const cam_fastapi_constants *c = &self->state->fastapi;
     PyObject *index = PyLong_FromSsize_t(entry - self->entries);
     if (index == NULL) {
         return -1;
     }
-    PyObject *args[] = {router, (PyObject *)self, index};
     cam_plan *plan = entry->plan;
-    plan->app = keep(self, PyObject_Vectorcall(c->through_handler, args, 3, NULL));
-    plan->before =
-        plan->app ? keep(self, PyObject_Vectorcall(c->before_middleware, args, 3, NULL)) : NULL;
+    PyObject *args[] = {router, (PyObject *)self, index, plan->source};
+    plan->app = keep(self, PyObject_Vectorcall(c->through_handler, args, 4, NULL));
+    if (plan->app != NULL && plan->max_body_size < 0) {
+        plan->before = keep(self, PyObject_Vectorcall(c->before_middleware, args, 3, NULL));
+    }
     Py_DECREF(index);
-    return plan->before ? 0 : -1;
+    return plan->app && (plan->before || plan->max_body_size >= 0) ? 0 : -1;
 }
 
 static int read_pattern(TableObject *self, cam_entry *entry, PyObject *text) {
@@ -449,7 +452,8 @@ static int read_entry(TableObject *self, cam_entry *entry, PyObject *source, PyO
     if (entry->plan == NULL || read_plan(self, entry->plan, plan) < 0) {
         return -1;
     }
-    return entry->plan->needs_handler ? make_apps(self, entry, router) : 0;
+    bool wanted = entry->plan->needs_handler || entry->plan->max_body_size >= 0;
+    return wanted ? make_apps(self, entry, router) : 0;
 }
 
 static int read_guard(TableObject *self, PyObject *source) {

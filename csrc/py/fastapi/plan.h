@@ -91,7 +91,8 @@ typedef struct cam_answer_plan {
 
 typedef struct cam_plan {
     PyObject *source; /* the camshaft.fastapi.plan.Plan */
-    PyObject *app;    /* ASGI callable for what goes through FastAPI's request_response; or NULL */
+    PyObject *app;    /* ASGI callable for what goes through FastAPI's request_response, and through
+                         the limits for the body; or NULL */
     PyObject
         *before; /* with the application as a fourth argument, before the middleware; or NULL */
     cam_node *nodes;

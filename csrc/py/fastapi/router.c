@@ -292,38 +292,75 @@ int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scop
 
 /* ---- limits ---- */
 
-/* Whether a body of the length that the request says may be read under the plan's limit. */
+static bool is_named(PyObject *name, const char *text, Py_ssize_t len) {
+    return PyBytes_GET_SIZE(name) == len && memcmp(PyBytes_AS_STRING(name), text, (size_t)len) == 0;
+}
+
+/* A Content-Length: -1 for what may be a number to Python alone. */
+static int64_t length_of(PyObject *value) {
+    int64_t length = 0;
+    Py_ssize_t digits = PyBytes_GET_SIZE(value);
+    for (Py_ssize_t i = 0; i < digits && i < 18; i++) {
+        char ch = PyBytes_AS_STRING(value)[i];
+        if (ch < '0' || ch > '9') {
+            return -1;
+        }
+        length = length * 10 + (ch - '0');
+    }
+    return digits > 0 && digits < 18 ? length : -1;
+}
+
+/* Whether a limit outside of the plan's, as the application's around the middleware, is none or the
+ * same: Starlette counts by one object, which the innermost limit is to be set in. */
+static bool limits_alike(cam_state *state, const cam_plan *plan, PyObject *scope) {
+    const cam_fastapi_constants *c = &state->fastapi;
+    PyObject *limiter = PyDict_GetItemWithError(scope, c->str_limiter);
+    if (limiter == NULL && !PyErr_Occurred()) {
+        return true;
+    }
+    PyObject *outer = limiter ? PyObject_GetAttr(limiter, c->str_max_body_size) : NULL;
+    long long limit = outer && PyLong_CheckExact(outer) ? PyLong_AsLongLong(outer) : -1;
+    Py_XDECREF(outer);
+    PyErr_Clear();
+    return limit == plan->max_body_size;
+}
+
+/* Whether the plan's limit for the body needs nothing but that the plan counts what it reads of it.
+ * So it is if the request does not say itself that it is too long (then not even an answer without
+ * reading may be sent), and if whatever else may receive, as an endpoint's Response, is not given
+ * too much: the body is read before, the length is said, or there is none. */
 static bool is_within_limit(cam_state *state, const cam_plan *plan, PyObject *scope) {
     if (plan->max_body_size < 0) {
         return true;
     }
+    if (!limits_alike(state, plan, scope)) {
+        return false;
+    }
     PyObject *headers = PyDict_GetItemWithError(scope, state->asgi.str_headers);
-    for (Py_ssize_t i = 0; headers && PyList_CheckExact(headers) && i < PyList_GET_SIZE(headers);
-         i++) {
+    PyObject *version = PyDict_GetItemWithError(scope, state->asgi.str_http_version);
+    if (headers == NULL || !PyList_CheckExact(headers) || version == NULL ||
+        !PyUnicode_CheckExact(version)) {
+        PyErr_Clear();
+        return false;
+    }
+    /* Later versions say nothing of bodies in headers. */
+    bool whole = plan->reads_body || PyUnicode_Tailmatch(version, state->fastapi.str_http_one, 0,
+                                                         PY_SSIZE_T_MAX, -1) == 1;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
         PyObject *pair = PyList_GET_ITEM(headers, i);
         if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
             !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
             !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
-            break;
+            return false;
         }
         PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        if (PyBytes_GET_SIZE(name) != 14 ||
-            memcmp(PyBytes_AS_STRING(name), "content-length", 14) != 0) {
-            continue;
+        if (is_named(name, "content-length", 14)) {
+            int64_t length = length_of(value);
+            return length >= 0 && length <= plan->max_body_size;
         }
-        int64_t length = 0;
-        Py_ssize_t digits = PyBytes_GET_SIZE(value);
-        for (Py_ssize_t k = 0; k < digits && k < 18; k++) {
-            char ch = PyBytes_AS_STRING(value)[k];
-            if (ch < '0' || ch > '9') {
-                return false;
-            }
-            length = length * 10 + (ch - '0');
-        }
-        return digits > 0 && digits < 18 && length <= plan->max_body_size;
+        whole = whole && (plan->reads_body || !is_named(name, "transfer-encoding", 17));
     }
-    PyErr_Clear();
-    return false;
+    return whole;
 }
 
 /* ---- the calls ---- */
@@ -418,6 +455,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
     const cam_entry *entry = NULL;
     PyObject *params = NULL, *path = NULL, *call = NULL;
     cam_passed passed = {0};
+    bool alone; /* nothing of FastAPI's around the plan */
     int plain = PyErr_Occurred() ? -1 : (failure != NULL || CamGuard_IsPlain(&table->guard));
     if (plain > 0 && !(whole && !table->whole) &&
         (failure != NULL || PyDict_Contains(scope, state->fastapi.str_telemetry) == 0) &&
@@ -428,18 +466,17 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
             if (CamRouter_Publish(table, entry, scope, params) == 0) {
                 call = raise_failure(self, Py_NewRef(failure), args);
             }
-        } else if ((whole && (entry->plan->max_body_size >= 0 ||
-                              (entry->plan->needs_handler && table->layer_count > 0))) ||
-                   !is_within_limit(state, entry->plan, scope)) {
-            /* FastAPI's, or the router's behind the middleware */
-        } else if ((!whole || entry->plan->needs_handler) &&
-                   CamRouter_Publish(table, entry, scope, params) < 0) {
+        } else if (!(alone = !entry->plan->needs_handler &&
+                             is_within_limit(state, entry->plan, scope)) &&
+                   whole && (entry->plan->before == NULL || table->layer_count > 0)) {
+            /* the router's, behind the middleware */
+        } else if (!(alone && whole) && CamRouter_Publish(table, entry, scope, params) < 0) {
             /* with an exception */
-        } else if (entry->plan->needs_handler && whole) {
+        } else if (!alone && whole) {
             PyObject *stack[] = {scope, args[1], args[2], self->app};
             call = PyObject_Vectorcall(entry->plan->before, stack, 4, NULL);
             self->whole_count++;
-        } else if (entry->plan->needs_handler) {
+        } else if (!alone) {
             call = PyObject_Vectorcall(entry->plan->app, args, 3, NULL);
         } else {
             call = CamCall_New(self, table, entry, scope, args[1], args[2], Py_NewRef(params));

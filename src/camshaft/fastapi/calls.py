@@ -36,14 +36,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-def through_handler(router: Any, table: Any, index: int) -> ASGIApp:
-    """The plan of entry `index` inside FastAPI's request_response(), with its exit stacks."""
+def through_handler(router: Any, table: Any, index: int, plan: Plan) -> ASGIApp:
+    """The plan of entry `index` inside FastAPI's request_response(), with its exit stacks.
+
+    Its limits for bodies are around that, in FastAPI's and Starlette's own objects.
+    """
 
     async def handler(request: Request) -> Response:
         response: Response = await router.handle(table, index, request)
         return response
 
-    return routing.request_response(handler)
+    app = routing.request_response(handler)
+    limited: Any = getattr(routing, "wrap_app_with_body_limit", None)  # not in all releases
+    for limit in reversed(plan.body_limits):
+        app = limited(app, limit)
+    return app
 
 
 def before_middleware(router: Any, table: Any, index: int) -> Callable[..., Awaitable[None]]:

@@ -100,7 +100,7 @@ def _closure(function: Any, made_by: Any) -> dict[str, Any] | None:
 
 
 def describe_plan(handler: Handler, max_body_size: int | None) -> Plan:
-    """Return what a handler does; `max_body_size` is the limit if it has none of its own.
+    """Return what a handler does; `max_body_size` is the limit of the application's router.
 
     Raises NotUnderstood.
     """
@@ -125,7 +125,9 @@ def describe_plan(handler: Handler, max_body_size: int | None) -> Plan:
         strict_content_type=bool(cells["actual_strict_content_type"]),
         answer=_describe_answer(cells),
         handler=handler.function,
-        max_body_size=max_body_size if handler.max_body_size is None else handler.max_body_size,
+        body_limits=tuple(
+            limit for limit in (max_body_size, handler.max_body_size) if limit is not None
+        ),
     )
 
 

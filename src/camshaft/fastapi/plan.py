@@ -136,7 +136,9 @@ class Plan:
     answer: Answer
     # The endpoint's own handler, FastAPI's get_request_handler.<locals>.app, to fall back on.
     handler: Callable[..., Any]
-    max_body_size: int | None
+    # The max_body_size of the application's router and that of the route, as far as there are. The
+    # last one holds.
+    body_limits: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
