@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
+from camshaft.lost_lines import count_lost_lines
 
 _TEXT_FORMATTERS = ("camshaft.logging.DefaultFormatter", "camshaft.logging.AccessFormatter")
 
@@ -56,6 +57,7 @@ def configure_logging(settings: LogSettings) -> None:
         access = logging.getLogger("uvicorn.access")
         access.handlers = []
         access.propagate = False
+    count_lost_lines(map(logging.getLogger, (None, "uvicorn", "uvicorn.error", "uvicorn.access")))
 
 
 def reopen_logs() -> None:

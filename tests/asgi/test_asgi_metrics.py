@@ -80,6 +80,7 @@ def test_prometheus_reads_them(start: Serve, accept: str, kind: str) -> None:
     assert 'status="200"' in first and first.endswith(" 2.0")
     assert "camshaft_request_duration_seconds_count 3.0" in ends
     assert "camshaft_connections_total 3.0" in ends
+    assert any(end.startswith("camshaft_lost_log_lines_total ") for end in ends)
     assert any(line.startswith("python_gc") for line in lines)
 
 

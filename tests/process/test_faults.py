@@ -2,13 +2,17 @@
 """Calls of the kernel that fail, by strace's doing: who connects is served all the same."""
 
 import asyncio
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 import pytest
+from command_process import run_command
 
 from bench.drain.clients import Count, Load
 from bench.drain.servers import HOST, LIMIT, Process, children, free_port
@@ -122,3 +126,29 @@ def test_log_on_a_full_device() -> None:
         assert it.wait() == -SIGTERM
     assert count.lost == []
     assert count.refused == 0
+
+
+def test_lines_that_a_full_device_does_not_take_are_counted(tmp_path: Path) -> None:
+    """Those that the server writes itself, those of `logging`, and the master's."""
+    port = free_port()
+    path = tmp_path / "control"
+    command = 'exec "$@" >/dev/full 2>/dev/full'
+    server = [sys.executable, "-m", "camshaft", "app:app", "--port", str(port)]
+    server += ["--workers", "2", "--control-socket", str(path)]
+
+    def lost() -> tuple[int, int]:
+        shown = run_command("ctl", "--socket", str(path), "status", "--json")
+        state = json.loads(shown.stdout)
+        workers = sum(worker["lost_log_lines"] for worker in state["workers"])
+        return state["master"]["lost_log_lines"], workers
+
+    with Process(["sh", "-c", command, "sh", *server], port, env=dict(os.environ)) as it:
+        it.wait_until_it_answers()
+        for _ in range(20):
+            assert it.answers()
+        # Of each worker that it starts, and of each request.
+        it.wait_until(lambda: lost()[0] >= 1 and lost()[1] >= 20 + 2 * 3, "counted")
+        table = run_command("ctl", "--socket", str(path), "status").stdout
+        assert re.search(r"^\d+ lines of the logs were lost", table, re.MULTILINE)
+        it.send(SIGTERM)
+        assert it.wait() == 0

@@ -25,12 +25,14 @@ from camshaft import _core
 from camshaft.config import Config
 from camshaft.log_config import reopen_logs
 from camshaft.loop.event_loop import EventLoop
+from camshaft.lost_lines import lost_lines
 from camshaft.master.plan import contents
 from camshaft.master.signals import DUMP, HELD_BACK
 from camshaft.master.table import (
     BEAT,
     CONNECTIONS,
     LAG,
+    LOST,
     MEMORY,
     MOST_LAG,
     OTHERS,
@@ -211,6 +213,7 @@ class WorkerServer(Server):
         row[CONNECTIONS] = len(state.connections)
         row[TASKS] = len(state.tasks)
         row[REQUESTS] = state.total_requests
+        row[LOST] = lost_lines() + getattr(self.http, "access_log_dropped", 0)
 
     def _max_requests_answered(self) -> None:
         self._line.tell(recycle=f"it has answered {self.limit_max_requests} requests")

@@ -57,6 +57,9 @@ def show_status(path: str | None, as_json: bool) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+    lost = sum(each["lost_log_lines"] for each in (master, *answer["workers"]))
+    if lost:
+        click.echo(f"{lost} lines of the logs were lost: their output has not taken them.")
 
 
 @main.command("reload")

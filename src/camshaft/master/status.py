@@ -5,6 +5,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from camshaft.lost_lines import lost_lines
 from camshaft.master import table as columns
 from camshaft.master.table import READY, STARTING, STOPPING
 
@@ -24,6 +25,7 @@ def status(master: "Master") -> dict[str, Any]:
             "workers": master.size,
             "ending": master.ending,
             "reloads": master.reloads,
+            "lost_log_lines": lost_lines(),
         },
         "workers": [
             {
@@ -37,6 +39,7 @@ def status(master: "Master") -> dict[str, Any]:
                 "lag": worker.row[columns.LAG] / 1e9,
                 "most_lag": worker.row[columns.MOST_LAG] / 1e9,
                 "memory": worker.row[columns.MEMORY],
+                "lost_log_lines": worker.row[columns.LOST],
                 "beat": _since(worker.row[columns.BEAT], now),
             }
             for worker in master.workers

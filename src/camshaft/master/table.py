@@ -22,14 +22,28 @@ _NOTE = 8192
 
 _SIZE = ROWS * (FIELDS * 8 + _NOTE)
 
-STATE, PID, BEAT, CONNECTIONS, TASKS, REQUESTS, ACCEPTED, LAG, MOST_LAG, MEMORY, OTHERS = range(11)
+(
+    STATE,
+    PID,
+    BEAT,
+    CONNECTIONS,
+    TASKS,
+    REQUESTS,
+    ACCEPTED,
+    LAG,
+    MOST_LAG,
+    MEMORY,
+    OTHERS,
+    LOST,
+) = range(12)
 """The columns.
 
 STATE is one of those below. BEAT is when the loop ran last (time.monotonic_ns), 0 before it does.
 CONNECTIONS and TASKS are those there are, REQUESTS and ACCEPTED (connections) those there were.
 LAG is by how many nanoseconds the last beat was late, MOST_LAG the most of them; MEMORY is the
 resident set in bytes. OTHERS, written by the master, is 1 for a worker that ends while others
-serve, so that nobody waits for its end.
+serve, so that nobody waits for its end. LOST are the lines of its logs that their outputs have not
+taken.
 """
 
 FREE, STARTING, READY, STOPPING = range(4)

@@ -17,6 +17,7 @@ from typing import Any
 
 from camshaft._core import FastAPIRouter, HttpServer
 from camshaft.binds import Bind
+from camshaft.lost_lines import lost_lines
 from camshaft.server.listeners import bind_host
 from camshaft.settings import ConfigError, metrics_place
 
@@ -42,6 +43,7 @@ def counted_by(server: HttpServer, fastapi: FastAPIRouter | None = None) -> Coun
         **own,
         "open": server.connections,
         "running": server.tasks,
+        "lost": server.access_log_dropped + lost_lines(),
         "fastapi": {},
     }
     if fastapi is not None:
@@ -87,6 +89,11 @@ class _Collector:
         connections = core.CounterMetricFamily(
             "camshaft_connections", "Connections ever made.", labels=["worker"]
         )
+        lost = core.CounterMetricFamily(
+            "camshaft_lost_log_lines",
+            "Lines of the logs that their output has not taken.",
+            labels=["worker"],
+        )
         for worker, counted in workers:
             for status, count in sorted(counted["answers"].items()):
                 responses.add_metric([worker, str(status)], count)
@@ -99,9 +106,11 @@ class _Collector:
                 counted["seconds"],
             )
             connections.add_metric([worker], counted["connections"])
+            lost.add_metric([worker], counted["lost"])
         yield responses
         yield durations
         yield connections
+        yield lost
         for name, text, key in _GAUGES:
             family = core.GaugeMetricFamily(name, text, labels=["worker"])
             for worker, counted in workers:
