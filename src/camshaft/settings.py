@@ -593,6 +593,9 @@ class Settings:
         check=not_positive("a size"),
     )
     worker_affinity: bool = setting(False, "Keep each worker on a processor of its own.")
+    reuse_port: bool = setting(
+        False, "Let other servers of this user listen on the same address beside this one."
+    )
     control_socket: str | None = setting(
         None,
         "Path of the socket that `camshaft ctl` uses, or none for no such socket. "

@@ -25,6 +25,12 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def parent(pid: int) -> int:
+    """The process that has started a process."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started and that have not ended."""
     found = []

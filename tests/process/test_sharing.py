@@ -6,11 +6,13 @@ import os
 import re
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
-from command_process import LIMIT
-from masters import Mastering
+from command_process import LIMIT, Serving, run_command
+from masters import APPS, Mastering, parent
 
 CONNECTIONS = 100
 
@@ -109,3 +111,43 @@ def test_affinity(tmp_path: Path) -> None:
         if len(processors) > 1:
             assert kept[0] != kept[1]
         assert master.stop() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_servers_on_one_port(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Either may be asked; and the end of one loses nobody, whoever's queue they are in."""
+    directories = [tmp_path / name for name in ("old", "new")]
+    for directory in directories:
+        directory.mkdir()
+    with Serving(directories[0], "working:app", "--reuse-port", *options, cwd=APPS) as old:
+        # Then it listens.
+        old.wait_for("Application startup complete")
+        port = str(old.port)
+        options = (*options, "--port", port)
+        ended = run_command("working:app", *options, cwd=APPS)
+        assert ended.returncode == 3
+        assert "address already in use" in ended.stderr
+        with Serving(directories[1], "working:app", "--reuse-port", *options, cwd=APPS) as new:
+            new.wait_for("Application startup complete")
+            servers = (old.process.pid, new.process.pid)
+
+            def answering() -> Iterator[int]:
+                pid = int(old.get()[2].split()[1])
+                yield pid if pid in servers else parent(pid)
+
+            seen: set[int] = set()
+            old.wait_until(
+                lambda: bool(seen.update(answering()) or seen == set(servers)), "an answer of each"
+            )
+            clients = [
+                socket.create_connection(("127.0.0.1", old.port), timeout=LIMIT)
+                for _ in range(CONNECTIONS)
+            ]
+            old.send(SIGTERM)
+            for client in clients:
+                with client:
+                    assert ask(client)
+            old.wait()
+            for _ in range(10):
+                assert set(answering()) == {servers[1]}
+            new.stop()

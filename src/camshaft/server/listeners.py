@@ -113,7 +113,8 @@ def listen(config: Config) -> list[Listening]:
 
 async def _open(bind: Bind, config: Config) -> Listening:
     if bind.fd is None and bind.path is None:
-        return _host(bind, config, await bind_host(bind, _option(config)))
+        sockets = await bind_host(bind, _option(config), reuse_port=config.reuse_port)
+        return _host(bind, config, sockets)
     return _opened(bind, config)
 
 
@@ -243,11 +244,11 @@ def inode(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-async def bind_host(bind: Bind, option: str) -> list[socket.socket]:
+async def bind_host(bind: Bind, option: str, *, reuse_port: bool = False) -> list[socket.socket]:
     """Return a socket for each address of a host; None or an empty one is every interface.
 
     With port 0, all get the port that the first was given. `option` is the one that named it, if
-    it is not --host or --port.
+    it is not --host or --port. With `reuse_port` others of this user may bind the same.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -256,10 +257,14 @@ async def bind_host(bind: Bind, option: str) -> list[socket.socket]:
         )
     except OSError as error:
         raise _fail(bind, error, f"; see {option or '--host'}") from None
-    return _bind(bind, option, addresses)
+    return _bind(bind, option, addresses, reuse_port)
 
 
-def _bind(bind: Bind, option: str, addresses: list[Any]) -> list[socket.socket]:
+def _bind(bind: Bind, option: str, addresses: list[Any], reuse_port: bool) -> list[socket.socket]:
+    if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+        raise ListenError(
+            f"Cannot listen on {bind.name}: this system has no SO_REUSEPORT for --reuse-port."
+        )
     port = bind.port
     sockets: list[socket.socket] = []
     try:
@@ -273,6 +278,8 @@ def _bind(bind: Bind, option: str, addresses: list[Any]) -> list[socket.socket]:
                 continue
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 # Or the IPv4 socket of the same port would be in its way.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -314,7 +321,9 @@ def bind_one(config: Config) -> socket.socket:
         if more:
             raise ListenError("One socket is asked for, and there is more than one --bind.")
         if bind.fd is None and bind.path is None:
-            listening = _host(bind, config, _bind(bind, _option(config), _look_up(bind, config)))
+            addresses = _look_up(bind, config)
+            sockets = _bind(bind, _option(config), addresses, config.reuse_port)
+            listening = _host(bind, config, sockets)
         else:
             listening = _opened(bind, config)
         for other in listening.sockets[1:]:
