@@ -108,6 +108,34 @@ def test_idle_connections_make_room() -> None:
     camshaft.run(main())
 
 
+@pytest.mark.parametrize("turns", range(3))
+def test_request_that_has_arrived_is_answered(turns: int) -> None:
+    """An idle connection is not closed to make room when its next request is there already.
+
+    The request comes in each of the turns of the loop in which the other connection is accepted.
+    """
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        app = Application()
+        app.go.set()
+        async with running(app, 2, timeout_keep_alive=LIMIT) as (_, address):
+            with socket.create_connection(address) as first:
+                first.sendall(GET)
+                first.setblocking(False)
+                while not (await loop.sock_recv(first, 4096)).endswith(b"ok"):
+                    pass
+                with socket.create_connection(address):
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    first.sendall(GET)
+                    answer = await loop.sock_recv(first, 4096)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+
+    camshaft.run(main())
+
+
 def test_the_server_ends_while_some_wait() -> None:
     async def main() -> None:
         app = Application()

@@ -128,13 +128,15 @@ void CamAdmission_Leave(HttpProtocolObject *connection) {
     }
 }
 
-/* Those who have been answered and have not asked again: they may come back when there is room. */
+/* Those who have been answered and have not asked again: they may come back when there is room. Who
+ * has asked while the loop was at something else is answered, and closed then. */
 static void close_idle(HttpServerObject *server) {
     PyObject *list = CamSweep_List(&server->sweep);
     for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
         HttpProtocolObject *connection = (HttpProtocolObject *)PyList_GET_ITEM(list, i);
         if (connection->requests > 0 && connection->phase == CAM_PHASE_HEAD &&
             connection->input.len == 0 && CamHttpProtocol_IsIdle(connection) &&
+            !CamTransport_HasUnread(server->state, connection->transport) &&
             CamHttpProtocol_Close(connection) < 0) {
             PyErr_WriteUnraisable((PyObject *)connection);
         }
