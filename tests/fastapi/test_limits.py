@@ -8,6 +8,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, Response, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
 
 from camshaft.fastapi.mount import install
 from tests.fastapi.applications import Call
@@ -212,3 +213,61 @@ def test_the_same_answer(target: str, settings: dict[str, Any], entrance: bool) 
     statuses = asyncio.run(compare())
     assert 413 in statuses or (target == "/free" and "app_limit" not in settings)
     assert (router.native_count, router.fallback_count) == (len(calls), 0)
+
+
+@pytest.mark.parametrize("layered", [False, True], ids=["", "cors"])
+def test_a_limit_of_the_application_is_passed_over(layered: bool) -> None:
+    """By requests that do not say that they are too long; the middleware's answers included."""
+    stock, app = make([], app_limit=70), make([], app_limit=70)
+    if layered:
+        for each in (stock, app):
+            each.add_middleware(CORSMiddleware, allow_origins=["http://a"])
+    router = install(app, "native")
+    called = router.entrance()
+    origin = ("Origin", "http://a")
+    preflight = (origin, ("Access-Control-Request-Method", "POST"))
+    chunked = ("Transfer-Encoding", "chunked")
+    passing = [
+        Call("POST", "/free", (JSON, origin, ("Content-Length", "70")), text(70)),
+        Call("POST", "/free", (JSON, origin, chunked), text(70), 3),
+        Call("POST", "/json/1", (JSON, chunked), text(100), 3),
+        Call("POST", "/free", (JSON, chunked), text(71), 3),  # given back, then
+        Call("POST", "/unread", (origin,)),
+    ]
+    others = [
+        Call("POST", "/json/1", (JSON, ("Content-Length", "71")), text(71)),
+        Call("POST", "/free", (JSON, ("Content-Length", "71")), text(71)),
+        Call("POST", "/unread", (JSON, origin, ("Content-Length", "71")), text(71)),
+        Call("OPTIONS", "/unread", (*preflight, ("Content-Length", "71")), text(71)),
+        Call("OPTIONS", "/unread", (*preflight, ("Content-Length", "x")), text(71)),
+    ]
+
+    async def compare() -> None:
+        for call in (*passing, *others):
+            before = router.whole_count
+            expected = await converse(stock, Peer(call, call.events()))
+            assert await converse(called, Peer(call, call.events())) == expected, call
+            assert router.whole_count - before == (call in passing), call
+        (start, _), _ = await converse(called, Peer(others[3], []))
+        assert start["status"] == 413
+
+    asyncio.run(compare())
+
+
+def test_a_limit_of_the_application_that_changes() -> None:
+    app = make([], app_limit=70)
+    router = install(app, "native")
+    called = router.entrance()
+    call = Call("POST", "/free", (JSON, ("Content-Length", "70")), text(70))
+
+    async def ask() -> tuple[int, int]:
+        sent, _ = await converse(called, Peer(call, call.events()))
+        return sent[0]["status"], router.whole_count
+
+    assert asyncio.run(ask()) == (200, 1)
+    layer: Any = app.middleware_stack
+    while not hasattr(layer, "max_body_size"):
+        layer = layer.app
+    layer.max_body_size = 69
+    # The router has another one: what is around it decides no more than it did.
+    assert asyncio.run(ask()) == (200, 1)

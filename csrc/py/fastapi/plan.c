@@ -485,8 +485,15 @@ TableObject *CamTable_New(cam_state *state, PyObject *source, PyObject *router) 
     PyObject *app = self->kept ? member(self, source, "app") : NULL;
     self->router = app ? keep(self, PyObject_GetAttr(app, state->fastapi.str_router)) : NULL;
     PyObject *entries = self->router ? tuple(self, source, "entries") : NULL;
+    PyObject *limit = NULL;
     if (entries == NULL || flag(source, "whole", &self->whole) < 0 ||
-        read_guard(self, source) < 0 || CamMiddleware_Read(self, source) < 0) {
+        member_or_null(self, source, "max_body_size", &limit) < 0 || read_guard(self, source) < 0 ||
+        CamMiddleware_Read(self, source) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->max_body_size = limit ? PyLong_AsLongLong(limit) : -1;
+    if (PyErr_Occurred()) {
         Py_DECREF(self);
         return NULL;
     }

@@ -137,6 +137,7 @@ typedef struct TableObject {
     cam_guard guard;
     struct cam_layer *layers; /* PyMem, owned: the user's middleware, if `whole` */
     Py_ssize_t layer_count;
+    int64_t max_body_size; /* around them; -1: none */
     bool whole;
 } TableObject;
 

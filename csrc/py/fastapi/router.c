@@ -310,6 +310,50 @@ static int64_t length_of(PyObject *value) {
     return digits > 0 && digits < 18 ? length : -1;
 }
 
+/* What a request says of the size of its body. */
+typedef struct cam_said {
+    bool clear;     /* the headers are as our server gives them */
+    bool length;    /* there is a Content-Length */
+    bool coded;     /* there is a Transfer-Encoding before it */
+    int64_t number; /* of the first; -1 for an odd one */
+} cam_said;
+
+static cam_said said_of_body(cam_state *state, PyObject *scope) {
+    cam_said said = {0};
+    PyObject *headers = PyDict_GetItemWithError(scope, state->asgi.str_headers);
+    if (headers == NULL || !PyList_CheckExact(headers)) {
+        PyErr_Clear();
+        return said;
+    }
+    for (Py_ssize_t i = 0; !said.length && i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
+            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
+            return said;
+        }
+        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        if (is_named(name, "content-length", 14)) {
+            said.length = true;
+            said.number = length_of(value);
+        }
+        said.coded |= is_named(name, "transfer-encoding", 17);
+    }
+    said.clear = true;
+    return said;
+}
+
+/* Whether a request may pass over the application's own limit: it does not say that its body is too
+ * long, and until a plan reads it nobody does. */
+static bool passes_limit(cam_state *state, const TableObject *table, PyObject *scope) {
+    if (table->max_body_size < 0) {
+        return true;
+    }
+    cam_said said = said_of_body(state, scope);
+    return said.clear &&
+           (!said.length || (said.number >= 0 && said.number <= table->max_body_size));
+}
+
 /* Whether a limit outside of the plan's, as the application's around the middleware, is none or the
  * same: Starlette counts by one object, which the innermost limit is to be set in. */
 static bool limits_alike(cam_state *state, const cam_plan *plan, PyObject *scope) {
@@ -333,34 +377,21 @@ static bool is_within_limit(cam_state *state, const cam_plan *plan, PyObject *sc
     if (plan->max_body_size < 0) {
         return true;
     }
-    if (!limits_alike(state, plan, scope)) {
+    cam_said said = said_of_body(state, scope);
+    if (!said.clear || !limits_alike(state, plan, scope)) {
         return false;
     }
-    PyObject *headers = PyDict_GetItemWithError(scope, state->asgi.str_headers);
+    if (said.length || plan->reads_body) {
+        return !said.length || (said.number >= 0 && said.number <= plan->max_body_size);
+    }
     PyObject *version = PyDict_GetItemWithError(scope, state->asgi.str_http_version);
-    if (headers == NULL || !PyList_CheckExact(headers) || version == NULL ||
-        !PyUnicode_CheckExact(version)) {
+    if (version == NULL || !PyUnicode_CheckExact(version)) {
         PyErr_Clear();
         return false;
     }
     /* Later versions say nothing of bodies in headers. */
-    bool whole = plan->reads_body || PyUnicode_Tailmatch(version, state->fastapi.str_http_one, 0,
-                                                         PY_SSIZE_T_MAX, -1) == 1;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *pair = PyList_GET_ITEM(headers, i);
-        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 ||
-            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0)) ||
-            !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 1))) {
-            return false;
-        }
-        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        if (is_named(name, "content-length", 14)) {
-            int64_t length = length_of(value);
-            return length >= 0 && length <= plan->max_body_size;
-        }
-        whole = whole && (plan->reads_body || !is_named(name, "transfer-encoding", 17));
-    }
-    return whole;
+    return !said.coded &&
+           PyUnicode_Tailmatch(version, state->fastapi.str_http_one, 0, PY_SSIZE_T_MAX, -1) == 1;
 }
 
 /* ---- the calls ---- */
@@ -459,6 +490,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
     int plain = PyErr_Occurred() ? -1 : (failure != NULL || CamGuard_IsPlain(&table->guard));
     if (plain > 0 && !(whole && !table->whole) &&
         (failure != NULL || PyDict_Contains(scope, state->fastapi.str_telemetry) == 0) &&
+        (!whole || passes_limit(state, table, scope)) &&
         (!whole || table->layer_count == 0 || enter(self, table, args, &passed, &call)) &&
         (path = route_path(state, scope)) != NULL &&
         match(self, table, scope, path, &entry, &params) > 0) {

@@ -90,6 +90,7 @@ def describe(app: Any, *, trust: Trust | None = None) -> Table:
         whole=alone,
         watched_dicts=(*flat.states, *stack.dicts),
         layers=stack.layers,
+        max_body_size=stack.max_body_size,
         behind=behind,
     )
 

@@ -28,6 +28,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from camshaft.fastapi.handlers import without_limit
 from camshaft.fastapi.plan import Cors, GZip, Layer, TrustedHost
 from camshaft.fastapi.reasons import NotUnderstood, name_of
 
@@ -48,6 +49,8 @@ class Stack:
     layers: tuple[tuple[Layer, tuple[Any, ...]], ...] = ()
     dicts: tuple[dict[Any, Any], ...] = ()
     lists: tuple[list[Any], ...] = ()
+    # The limit for bodies around all of it, which is the router's, too.
+    max_body_size: int | None = None
 
 
 def look_through(app: Any, *, known: bool = True) -> Stack:
@@ -68,32 +71,38 @@ def look_through(app: Any, *, known: bool = True) -> Stack:
         raise NotUnderstood(", ".join(getattr(cls, "__name__", repr(cls)) for cls in users))
     if app.middleware_stack is None:
         app.middleware_stack = app.build_middleware_stack()
-    layer = _pass(app, app.middleware_stack, _OUTER)
-    stack = Stack()
+    layer, stack = _pass_limit(app, _pass(app.middleware_stack, _OUTER))
     for cls in users:
         if type(layer) is not cls:
             raise NotUnderstood(f"a {name_of(type(layer))} in the middleware stack")
         kind, read = _READERS[cls]
         found = read(layer)
-        stack = Stack(
-            (*stack.layers, (kind, found.settings)),
-            (*stack.dicts, vars(layer), *found.dicts),
-            (*stack.lists, *found.lists),
+        stack = dataclasses.replace(
+            stack,
+            layers=(*stack.layers, (kind, found.settings)),
+            dicts=(*stack.dicts, vars(layer), *found.dicts),
+            lists=(*stack.lists, *found.lists),
         )
         layer = layer.app
-    if _pass(app, layer, _INNER) is not app.router:
+    if _pass(layer, _INNER) is not app.router:
         raise NotUnderstood("the stack does not end in the application's router")
     return stack
 
 
-def _pass(app: Any, layer: Any, kinds: tuple[Any, ...]) -> Any:
+def _pass(layer: Any, kinds: tuple[Any, ...]) -> Any:
     for kind in kinds:
         if type(layer) is not kind:
             raise NotUnderstood(f"a {type(layer).__name__} in the middleware stack")
         layer = layer.app
-        if kind is AppBodyLimitMiddleware and app.router.max_body_size is not None:
-            raise NotUnderstood("a max_body_size of the application")
     return layer
+
+
+def _pass_limit(app: Any, layer: Any) -> tuple[Any, Stack]:
+    """Return what is inside the application's limit for bodies, which may be none."""
+    inner, limit = without_limit(layer)
+    if limit != app.router.max_body_size:
+        raise NotUnderstood("a max_body_size of the application that is not its router's")
+    return inner, Stack(dicts=() if limit is None else (vars(layer),), max_body_size=limit)
 
 
 # ---- what the objects hold ----

@@ -233,6 +233,8 @@ class Table:
     whole: bool = False
     # The user's part of that stack, from the outermost on, with what each layer holds.
     layers: tuple[tuple[Layer, tuple[Any, ...]], ...] = ()
+    # The limit for bodies that is around it.
+    max_body_size: int | None = None
     # For `camshaft explain`: what is in the way of answering before the middleware, in words.
     behind: str = ""
     # The members of routes and contexts that entries were read from. They are never written by
