@@ -144,4 +144,6 @@ def uvicorn(directory: Path) -> None:
     package = directory / "uvicorn"
     package.mkdir()
     (package / "__init__.py").symlink_to(Path(__file__).with_name("uvicorn_names.py"))
+    supervisor = Path(__file__).with_name("uvicorn_supervisor.py")
+    (directory / "camshaft_supervisor.py").symlink_to(supervisor)
     (package / "_types.py").symlink_to(sdist("uvicorn") / "uvicorn/_types.py")

@@ -77,12 +77,13 @@ SUITES |= {
             "uvicorn",
             compared=False,
             distribution="uvicorn",
-            # Not its master of workers, nor its protocol classes by their insides or their names.
+            # Not its protocol classes by their insides or their names.
             pytest=(
                 *("tests/test_cli.py", "tests/test_config.py", "tests/test_default_headers.py"),
                 *("tests/test_lifespan.py", "tests/test_main.py", "tests/test_server.py"),
                 *("tests/test_ssl.py", "tests/middleware", "tests/importer"),
                 *("tests/supervisors/test_signal.py", "tests/supervisors/test_reload.py"),
+                "tests/supervisors/test_multiprocess.py",
             ),
             # Where a server does not start, its tests wait for ever.
             limit=20.0,

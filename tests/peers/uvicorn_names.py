@@ -6,6 +6,7 @@ test patches is what runs. What has another name or another shape with us is mad
 uvicorn has two or three implementations of, its tests ask for by class: each stands for ours here.
 """
 
+import importlib
 import io
 import logging
 import sys
@@ -66,16 +67,6 @@ class _Main(types.ModuleType):
 
     def __delattr__(self, name: str) -> None:
         delattr(camshaft.cli, "serve" if name == "run" else name)
-
-
-class _Absent:
-    """What there is not yet, for the tests that import it."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        raise NotImplementedError
-
-    def run(self) -> None:
-        raise NotImplementedError
 
 
 class _Target:
@@ -189,7 +180,14 @@ _module("logging", camshaft.logging)
 main = camshaft.cli.main
 run = camshaft.serve
 sys.modules[f"{__name__}.main"] = _Main(f"{__name__}.main")
-_module("supervisors", ChangeReload=camshaft.reload.reloader.Reloader, Multiprocess=_Absent)
+# Staged beside this package.
+_multiprocess: Any = importlib.import_module("camshaft_supervisor")
+_module(
+    "supervisors",
+    ChangeReload=camshaft.reload.reloader.Reloader,
+    Multiprocess=_multiprocess.Multiprocess,
+)
+_module("supervisors.multiprocess", _multiprocess)
 _module(
     "supervisors.basereload",
     BaseReload=_BaseReload,
