@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 setting = contextvars.ContextVar("setting", default="unset")
 log = []
 probe = {}
+files = []
 
 def note(what):
     """Say what runs, in which kind of thread and task, and what the context variable is."""
@@ -70,6 +71,7 @@ def seen(value):
     if isinstance(value, SecurityScopes):
         return ["scopes", value.scopes, value.scope_str]
     if isinstance(value, UploadFile):
+        files.append(value.file)
         at = "closed" if value.file.closed else value.file.tell()
         return ["file", value.filename, value.content_type, value.size, at]
     if isinstance(value, list):

@@ -194,8 +194,13 @@ def ask(choice: random.Random, program: Program) -> Asked:
         headers.append((b"content-type", kind))
     elif choice.random() < 0.05:
         body = b"{}"
-    if body and choice.random() < 0.8:
+    draw = choice.random()
+    if body and draw < 0.75:
         headers.append((b"content-length", b"%d" % len(body)))
+    elif body and draw < 0.9:
+        headers.append((b"transfer-encoding", b"chunked"))
+    elif draw > 0.98:
+        headers.append((b"content-length", choice.choice([b"0", b"9", b"+5", b"1000", b"x"])))
     pieces = (body,)
     if choice.random() < 0.2:
         cut = choice.randrange(len(body) + 1)

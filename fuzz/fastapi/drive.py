@@ -16,8 +16,10 @@ async def drive(module: dict[str, Any], entrance: Any, asked: Asked) -> dict[str
     """What one module's application did with a request; `entrance` is who is called."""
     log: list[Any] = module["log"]
     probe: dict[str, Any] = module["probe"]
+    files: list[Any] = module["files"]
     log.clear()
     probe.clear()
+    files.clear()
     events: list[Any] = []
     left = list(asked.body)
     gone = asyncio.Event()
@@ -78,6 +80,8 @@ async def drive(module: dict[str, Any], entrance: Any, asked: Asked) -> dict[str
     for _ in range(3):
         await asyncio.sleep(0)
     probe.clear()
+    # A task that is cancelled may leave a thread behind that closes one.
+    log.append(("files closed", [bool(asked.cancel) or file.closed for file in files]))
     return {"events": events, "raised": raised, "log": list(log)}
 
 
