@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import statistics
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from bench.drain import servers
 from bench.drain.clients import Count, Load
 from bench.drain.servers import HOST, SERVERS, Process
 from bench.error import BenchError
+from bench.http import wrk
 
 __all__ = ["SCENARIOS", "SERVERS", "run"]
 
@@ -228,6 +230,27 @@ async def idle(name: str, seconds: float) -> Row:
         return Row("idle master", {"wake-ups/s": f"{woken:.1f}", "resident": f"{resident:.1f} MB"})
 
 
+async def scale(name: str, rounds: int, seconds: int) -> Row:
+    """What a request costs one worker and two, by the CPU time of all their processes.
+
+    The client takes a part of the cores, so how many requests there are in a second says little;
+    how many two workers would answer with a core for each follows from what one costs.
+    """
+    costs: dict[int, list[float]] = {1: [], 2: []}
+    with servers.start(name, 1) as one, servers.start(name, 2) as two:
+        for _ in range(rounds):
+            for workers, server in ((1, one), (2, two)):
+                url = f"http://{HOST}:{server.port}/quick"
+                before = sum(map(processor.cpu_time, processor.family(server.pid)))
+                load = await asyncio.to_thread(wrk.run, url, seconds, 64)
+                used = sum(map(processor.cpu_time, processor.family(server.pid))) - before
+                costs[workers].append(used / load.requests / 1000)
+    first, second = (statistics.median(costs[workers]) for workers in (1, 2))
+    times = f"{2 * first / second:.2f}"
+    cells = {"µs, one": f"{first:.1f}", "µs, two": f"{second:.1f}", "times": times}
+    return Row("CPU per request of one worker and of two", cells)
+
+
 SCENARIOS: dict[str, Callable[[str, bool], Awaitable[Row]]] = {
     "hup": lambda name, quick: reloads(name, 3 if quick else 20, 6 if quick else 60),
     "kill": lambda name, quick: kills(name, 5 if quick else 100),
@@ -236,6 +259,7 @@ SCENARIOS: dict[str, Callable[[str, bool], Awaitable[Row]]] = {
     "blocked": lambda name, quick: blocked(name),
     "even": lambda name, quick: evenness(name, 2 if quick else 10),
     "idle": lambda name, quick: idle(name, 2 if quick else 10),
+    "scale": lambda name, quick: scale(name, 1 if quick else 5, 1 if quick else 3),
 }
 
 
