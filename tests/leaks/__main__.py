@@ -13,6 +13,7 @@ import warnings
 
 from tests import interrupts
 from tests.leaks import (
+    bodies,
     datagrams,
     entrance,
     http,
@@ -51,6 +52,7 @@ MODULES = (
     entrance,
     pool,
     middleware,
+    bodies,
 )
 
 
