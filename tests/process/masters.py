@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -134,9 +134,14 @@ class Mastering(Serving):
         self.close()
 
 
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Poll for a state that is no server's alone."""
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
 def wait_until_gone(*pids: int) -> None:
     """Wait until processes have ended."""
-    deadline = time.monotonic() + LIMIT
-    while left := [pid for pid in pids if is_running(pid)]:
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.01)
+    wait_until(lambda: not any(map(is_running, pids)), f"the end of {pids}")
