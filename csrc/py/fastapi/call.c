@@ -94,8 +94,8 @@ static PyObject *call_in_thread(CallObject *call, const cam_node *node) {
 /* Enters a dependency with yield on the exit stack that its scope says. */
 static PyObject *enter_generator(CallObject *call, const cam_node *node) {
     const cam_fastapi_constants *c = &call->state->fastapi;
-    PyObject *stack = PyDict_GetItemWithError(
-        call->scope, node->function_scope ? c->str_function_astack : c->str_inner_astack);
+    PyObject *stack = Py_XNewRef(PyDict_GetItemWithError(
+        call->scope, node->function_scope ? c->str_function_astack : c->str_inner_astack));
     PyObject *values = stack ? PyDict_New() : NULL;
     for (Py_ssize_t i = 0; values != NULL && i < PyTuple_GET_SIZE(node->names); i++) {
         if (PyDict_SetItem(values, PyTuple_GET_ITEM(node->names, i),
@@ -107,11 +107,13 @@ static PyObject *enter_generator(CallObject *call, const cam_node *node) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_KeyError, "the scope has no exit stack");
         }
+        Py_XDECREF(stack);
         return NULL;
     }
     PyObject *args[] = {node->dependant, stack, values, call->request};
     PyObject *awaitable = PyObject_Vectorcall(c->solve_generator, args, 4, NULL);
     Py_DECREF(values);
+    Py_DECREF(stack);
     return awaitable;
 }
 
@@ -564,6 +566,9 @@ static progress proceed(CallObject *call, PyObject **value) {
                     PyErr_Clear();
                 }
             }
+        }
+        if (made == GO_ON) { /* no replay any more: what the body was made of need not stay */
+            Py_CLEAR(call->events);
         }
         break;
     case CAM_CALL_NODES:

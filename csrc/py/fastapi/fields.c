@@ -70,7 +70,8 @@ static int names_key(const char *name, size_t len, PyObject *key, const char *ut
 }
 
 /* The last value of the key in the query, or a list of all: *value is a new reference, or NULL if
- * it is not there. 0, or -1 with an exception. */
+ * it is not there. 0, or -1 with an exception. Whoever calls owns the query: to make a list may run
+ * the collector (Python 3.11), and that user code. */
 static int find_in_query(PyObject *query, PyObject *key, bool all, PyObject **value) {
     const char *at = PyBytes_AS_STRING(query), *end = at + PyBytes_GET_SIZE(query);
     Py_ssize_t key_len;
@@ -109,7 +110,8 @@ static int find_in_query(PyObject *query, PyObject *key, bool all, PyObject **va
     return 0;
 }
 
-/* The same for a header, of which the first counts. 1 instead if that is for Starlette to say. */
+/* The same for a header, of which the first counts. 1 instead if that is for Starlette to say.
+ * Fields are looked at anew after each list or item that was made. */
 static int find_in_headers(PyObject *headers, PyObject *key, bool all, PyObject **value) {
     *value = NULL;
     if (!PyList_CheckExact(headers) || !PyUnicode_IS_ASCII(key)) {
@@ -176,34 +178,46 @@ static int find_in_mapping(CallObject *call, const cam_parameter *parameter, PyO
     return 0;
 }
 
-static int find(CallObject *call, const cam_parameter *parameter, PyObject *key, PyObject **value) {
-    const cam_asgi_constants *asgi = &call->state->asgi;
-    if (parameter->source == CAM_SOURCE_QUERY) {
-        PyObject *query = PyDict_GetItemWithError(call->scope, asgi->str_query_string);
-        if (query == NULL && PyErr_Occurred()) {
-            return -1;
-        }
-        if (query != NULL && PyBytes_CheckExact(query) && PyBytes_GET_SIZE(query) <= QUERY_LIMIT &&
-            call->received[CAM_SOURCE_QUERY] == NULL) {
-            bool ascii = true;
-            for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(query); i++) {
-                ascii &= ((unsigned char)PyBytes_AS_STRING(query)[i] & 0x80) == 0;
-            }
-            if (ascii) {
-                return find_in_query(query, key, parameter->sequence, value);
-            }
-        }
-    } else if (parameter->source == CAM_SOURCE_HEADER) {
-        PyObject *headers = PyDict_GetItemWithError(call->scope, asgi->str_headers);
-        if (headers == NULL && PyErr_Occurred()) {
-            return -1;
-        }
-        int found = headers ? find_in_headers(headers, key, parameter->sequence, value) : 1;
-        if (found <= 0) {
-            return found;
-        }
+/* Whether a query is plain enough for find_in_query(). */
+static bool is_plain_query(PyObject *query) {
+    if (!PyBytes_CheckExact(query) || PyBytes_GET_SIZE(query) > QUERY_LIMIT) {
+        return false;
     }
-    return find_in_mapping(call, parameter, key, value);
+    bool ascii = true;
+    for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(query); i++) {
+        ascii &= ((unsigned char)PyBytes_AS_STRING(query)[i] & 0x80) == 0;
+    }
+    return ascii;
+}
+
+/* The same in the scope as it came: 1 instead if that is for Starlette to say. */
+static int find_in_scope(CallObject *call, const cam_parameter *parameter, PyObject *key,
+                         PyObject **value) {
+    const cam_asgi_constants *asgi = &call->state->asgi;
+    bool in_query = parameter->source == CAM_SOURCE_QUERY;
+    if ((!in_query && parameter->source != CAM_SOURCE_HEADER) ||
+        (in_query && call->received[CAM_SOURCE_QUERY] != NULL)) {
+        return 1;
+    }
+    PyObject *from =
+        PyDict_GetItemWithError(call->scope, in_query ? asgi->str_query_string : asgi->str_headers);
+    if (from == NULL) {
+        return PyErr_Occurred() ? -1 : 1;
+    }
+    Py_INCREF(from); /* the scope is not ours alone */
+    int found = 1;
+    if (!in_query) {
+        found = find_in_headers(from, key, parameter->sequence, value);
+    } else if (is_plain_query(from)) {
+        found = find_in_query(from, key, parameter->sequence, value);
+    }
+    Py_DECREF(from);
+    return found;
+}
+
+static int find(CallObject *call, const cam_parameter *parameter, PyObject *key, PyObject **value) {
+    int found = find_in_scope(call, parameter, key, value);
+    return found <= 0 ? found : find_in_mapping(call, parameter, key, value);
 }
 
 /* ---- validating ---- */

@@ -267,13 +267,14 @@ cam_entered CamMiddleware_Enter(TableObject *table, PyObject *app, PyObject *con
                                 cam_passed *passed, PyObject **awaitable) {
     cam_state *state = table->state;
     looked_at found = {0};
+    /* Looking into the scope may run code of odd keys; what look_at() finds is borrowed. */
+    bool options = is_options(state, args[0]), secure = is_secure(state, args[0]);
     PyObject *headers = PyDict_GetItemWithError(args[0], state->asgi.str_headers);
     if (headers == NULL || !look_at(headers, &found)) {
         PyErr_Clear();
         return CAM_ENTER_LEFT;
     }
-    bool preflight =
-        found.asked.origin != NULL && found.asked.method != NULL && is_options(state, args[0]);
+    bool preflight = options && found.asked.origin != NULL && found.asked.method != NULL;
     passed->layered = true;
     passed->origin = Py_XNewRef(found.asked.origin);
     passed->accepts_gzip = found.accept_encoding != NULL && has_gzip(found.accept_encoding);
@@ -293,7 +294,7 @@ cam_entered CamMiddleware_Enter(TableObject *table, PyObject *app, PyObject *con
             }
             break;
         case CAM_LAYER_HTTPS_REDIRECT:
-            if (!is_secure(state, args[0])) {
+            if (!secure) {
                 entered = CAM_ENTER_STOPPED;
             }
             break;

@@ -74,22 +74,20 @@ static PyObject *route_path(cam_state *state, PyObject *scope) {
     if (path == NULL || !PyUnicode_CheckExact(path)) {
         return NULL;
     }
+    Py_INCREF(path); /* to look into the scope may run code of odd keys */
     PyObject *root = PyDict_GetItemWithError(scope, state->asgi.str_root_path);
-    if (root == NULL || (PyUnicode_CheckExact(root) && PyUnicode_GET_LENGTH(root) == 0)) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(path);
-    }
-    if (!PyUnicode_CheckExact(root)) {
+    if (root == NULL ? PyErr_Occurred() != NULL : !PyUnicode_CheckExact(root)) {
+        Py_DECREF(path);
         return NULL;
     }
-    Py_ssize_t length = PyUnicode_GET_LENGTH(root), whole = PyUnicode_GET_LENGTH(path);
-    Py_ssize_t begins = PyUnicode_Tailmatch(path, root, 0, whole, -1);
-    if (begins < 0) {
-        return NULL;
+    Py_ssize_t length = root ? PyUnicode_GET_LENGTH(root) : 0, whole = PyUnicode_GET_LENGTH(path);
+    Py_ssize_t begins = length > 0 ? PyUnicode_Tailmatch(path, root, 0, whole, -1) : 0;
+    if (begins > 0 && (whole == length || PyUnicode_READ_CHAR(path, length) == '/')) {
+        Py_SETREF(path, PyUnicode_Substring(path, length, whole));
+    } else if (begins < 0) {
+        Py_CLEAR(path);
     }
-    if (begins == 0 || (whole > length && PyUnicode_READ_CHAR(path, length) != '/')) {
-        return Py_NewRef(path);
-    }
-    return PyUnicode_Substring(path, length, whole);
+    return path;
 }
 
 /* A parameter's value, converted as Starlette does. New reference; NULL with an exception. */
@@ -149,27 +147,22 @@ static int takes_method(const cam_entry *entry, PyObject *method) {
 
 /* scope["path_params"] as it was, in a new dict. */
 static PyObject *outer_params(cam_state *state, PyObject *scope) {
-    PyObject *outer = PyDict_GetItemWithError(scope, state->fastapi.str_path_params);
-    if (outer == NULL) {
-        return PyErr_Occurred() ? NULL : PyDict_New();
-    }
-    PyObject *params = PyDict_New();
-    if (params != NULL && PyDict_Update(params, outer) < 0) {
+    PyObject *outer = Py_XNewRef(PyDict_GetItemWithError(scope, state->fastapi.str_path_params));
+    PyObject *params = outer == NULL && PyErr_Occurred() ? NULL : PyDict_New();
+    if (params != NULL && outer != NULL && PyDict_Update(params, outer) < 0) {
         Py_CLEAR(params);
     }
+    Py_XDECREF(outer);
     return params;
 }
 
-/* The entry that takes path and method, with a plan: 1 with its parameters in *params (new), 0 if
- * it is FastAPI's to say, -1 with an exception. */
-static int match(RouterObject *self, TableObject *table, PyObject *scope, PyObject *path,
-                 const cam_entry **found, PyObject **params) {
-    cam_state *state = self->state;
+/* match() for a method, which is a str. */
+static int match_method(TableObject *table, PyObject *scope, PyObject *path, PyObject *method,
+                        const cam_entry **found, PyObject **params) {
+    cam_state *state = table->state;
     Py_ssize_t size;
     const char *utf8 = PyUnicode_AsUTF8AndSize(path, &size);
-    PyObject *method = PyDict_GetItemWithError(scope, state->asgi.str_method);
-    if (utf8 == NULL || method == NULL || !PyUnicode_CheckExact(method) ||
-        memchr(utf8, '\n', (size_t)size) != NULL) {
+    if (utf8 == NULL || memchr(utf8, '\n', (size_t)size) != NULL) {
         PyErr_Clear();
         return 0;
     }
@@ -230,23 +223,37 @@ static int match(RouterObject *self, TableObject *table, PyObject *scope, PyObje
     return 0;
 }
 
+/* The entry that takes path and method, with a plan: 1 with its parameters in *params (new), 0 if
+ * it is FastAPI's to say, -1 with an exception. */
+static int match(TableObject *table, PyObject *scope, PyObject *path, const cam_entry **found,
+                 PyObject **params) {
+    PyObject *method = Py_XNewRef(PyDict_GetItemWithError(scope, table->state->asgi.str_method));
+    int matched = 0;
+    if (method != NULL && PyUnicode_CheckExact(method)) {
+        matched = match_method(table, scope, path, method, found, params);
+    } else {
+        PyErr_Clear();
+    }
+    Py_XDECREF(method);
+    return matched;
+}
+
 /* ---- the scope ---- */
 
+/* The dict scope["fastapi"], made if it is not there: a new reference, or NULL with an exception.
+ */
 static PyObject *fastapi_scope(cam_state *state, PyObject *scope) {
     const cam_fastapi_constants *c = &state->fastapi;
-    PyObject *inner = PyDict_GetItemWithError(scope, c->str_fastapi);
+    PyObject *inner = Py_XNewRef(PyDict_GetItemWithError(scope, c->str_fastapi));
     if (inner == NULL && !PyErr_Occurred()) {
-        PyObject *made = PyDict_New();
-        if (made == NULL || PyDict_SetItem(scope, c->str_fastapi, made) < 0) {
-            Py_XDECREF(made);
-            return NULL;
+        inner = PyDict_New();
+        if (inner != NULL && PyDict_SetItem(scope, c->str_fastapi, inner) < 0) {
+            Py_CLEAR(inner);
         }
-        Py_DECREF(made);
-        inner = made;
     }
     if (inner != NULL && !PyDict_Check(inner)) {
         PyErr_SetString(PyExc_TypeError, "scope[\"fastapi\"] must be a dict");
-        return NULL;
+        Py_CLEAR(inner);
     }
     return inner;
 }
@@ -255,8 +262,10 @@ static PyObject *fastapi_scope(cam_state *state, PyObject *scope) {
 static int publish_form_limits(const cam_fastapi_constants *c, const cam_entry *entry,
                                PyObject *inner) {
     PyObject *limits = PyDict_New();
-    PyObject *outer = limits ? PyDict_GetItemWithError(inner, c->str_form_limits) : NULL;
+    PyObject *outer =
+        limits ? Py_XNewRef(PyDict_GetItemWithError(inner, c->str_form_limits)) : NULL;
     int status = outer ? PyDict_Update(limits, outer) : PyErr_Occurred() ? -1 : 0;
+    Py_XDECREF(outer);
     for (Py_ssize_t i = 0; status == 0 && i < PyTuple_GET_SIZE(entry->form_limits); i++) {
         status = PyDict_Update(limits, PyTuple_GET_ITEM(entry->form_limits, i));
     }
@@ -280,14 +289,14 @@ int CamRouter_Publish(TableObject *table, const cam_entry *entry, PyObject *scop
         return 0;
     }
     PyObject *inner = fastapi_scope(table->state, scope);
-    if (inner == NULL || (limited && publish_form_limits(c, entry, inner) < 0)) {
-        return -1;
+    int status = inner == NULL || (limited && publish_form_limits(c, entry, inner) < 0) ? -1 : 0;
+    if (status == 0 && entry->context != NULL &&
+        (PyDict_SetItem(inner, c->str_included_router, entry->included) < 0 ||
+         PyDict_SetItem(inner, c->str_route_context, entry->context) < 0)) {
+        status = -1;
     }
-    return entry->context == NULL ? 0
-           : PyDict_SetItem(inner, c->str_included_router, entry->included) < 0 ||
-                   PyDict_SetItem(inner, c->str_route_context, entry->context) < 0
-               ? -1
-               : 0;
+    Py_XDECREF(inner);
+    return status;
 }
 
 /* ---- limits ---- */
@@ -493,7 +502,7 @@ static PyObject *call_plan(RouterObject *self, PyObject *const *args, bool whole
         (!whole || passes_limit(state, table, scope)) &&
         (!whole || table->layer_count == 0 || enter(self, table, args, &passed, &call)) &&
         (path = route_path(state, scope)) != NULL &&
-        match(self, table, scope, path, &entry, &params) > 0) {
+        match(table, scope, path, &entry, &params) > 0) {
         if (failure != NULL) {
             if (CamRouter_Publish(table, entry, scope, params) == 0) {
                 call = raise_failure(self, Py_NewRef(failure), args);

@@ -155,7 +155,14 @@ async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> 
         if failure.started:
             # Starlette's wrappers note that a response has begun by the event passing.
             await send({"type": "http.response.start", "status": 500, "headers": []})
-        raise failure.exception
+        # Its traceback has frames that know the failure: together they would live until the
+        # collector comes, and the endpoint's variables with them.
+        exception = failure.exception
+        del failure.exception
+        try:
+            raise exception
+        finally:
+            del exception
 
     await wrap_app_handling_exceptions(application, request)(scope, receive, send)
 
@@ -263,8 +270,12 @@ async def send_answer(
         error = exception
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal error
             await send(start)  # the response has begun: there is no other
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
 
         scope["app"] = app
         outermost: ServerErrorMiddleware = app.middleware_stack
