@@ -183,10 +183,17 @@ def test_an_unknown_way_of_generators_takes_their_plans_alone(unknown: Any) -> N
     assert natives(trust) == ["/plain"]
 
 
-def test_an_unknown_entry_keeps_requests_behind_the_middleware(unknown: Any) -> None:
-    unknown("starlette.middleware.errors:ServerErrorMiddleware")
+@pytest.mark.parametrize(
+    "item",
+    [
+        "starlette.middleware.errors:ServerErrorMiddleware",
+        "fastapi.routing:request_response",  # whose exit stacks are made anew before it
+    ],
+)
+def test_an_unknown_entry_keeps_requests_behind_the_middleware(unknown: Any, item: str) -> None:
+    unknown(item)
     trust = decide(strict=False)
-    assert not trust.whole
+    assert trust.refusal is None and not trust.whole
     assert natives(trust) == ["/plain", "/generator"]
     assert describe(application(), trust=Trust()).whole
     assert not describe(application(), trust=trust).whole

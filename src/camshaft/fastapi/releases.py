@@ -32,6 +32,7 @@ _WORDS = {
         fastapi.telemetry._asgi:ExceptionTelemetryMiddleware
         fastapi._body_limit:AppBodyLimitMiddleware
         fastapi.middleware.asyncexitstack:AsyncExitStackMiddleware
+        fastapi.routing:request_response
         starlette.applications:Starlette.__call__
         starlette.applications:Starlette.build_middleware_stack
         starlette.middleware.errors:ServerErrorMiddleware
@@ -161,7 +162,10 @@ _WORDS = {
     """,
 }
 STAGES = {stage: tuple(words.split()) for stage, words in _WORDS.items()}
-"""What the plans stand in for, as module:qualname, by the stage of a request."""
+"""What the plans stand in for, as module:qualname, by the stage of a request.
+
+request_response is in two: behind the middleware it is called, before it calls.py does the same.
+"""
 
 ALONE = ("entry", "middleware", "handler", "yield")
 """Stages in which an unknown source is not accepted for having answered like a known one: what
