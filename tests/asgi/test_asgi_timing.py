@@ -10,6 +10,7 @@ import contextlib
 import gc
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,6 +258,50 @@ def test_head_does_not_wait_for_its_body_for_ever(
         served.call(go.set)
         rest = b"1\r\nx\r\n0\r\n\r\n" if chunked else b"x"
         assert client.read_exactly(len(rest)) == rest
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"5")]])
+def test_file_whose_head_has_gone(
+    start: Serve, tmp_path: Path, length: list[tuple[bytes, bytes]]
+) -> None:
+    """It is the whole body all the same."""
+    path = tmp_path / "file"
+    path.write_bytes(b"hello")
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await go.wait()
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    served = start(app)
+    with served.connect() as client:
+        client.send(get())
+        client.read_until(b"\r\n\r\n")
+        served.call(go.set)
+        rest = b"hello" if length else b"5\r\nhello\r\n0\r\n\r\n"
+        assert client.read_exactly(len(rest)) == rest
+
+
+def test_head_waits_for_an_application_that_may_still_ask_for_the_body(start: Serve) -> None:
+    """There is no "100 Continue" after it."""
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await go.wait()
+        await send({"type": "http.response.body", "body": (await receive())["body"]})
+
+    served = start(app)
+    with served.connect() as client, served.connect() as later:
+        client.send(post(b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 5"))
+        served.until(lambda: served.http.tasks == 1)
+        later.send(get())
+        later.read_until(b"\r\n\r\n")
+        served.call(go.set)
+        assert client.read_until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert client.read_until(b"hello").startswith(b"HTTP/1.1 200")
 
 
 def test_application_that_raises_after_its_head_has_gone(start: Serve) -> None:

@@ -50,6 +50,7 @@ typedef struct CycleObject {
     bool has_length;   /* the answer has a Content-Length */
     bool without_body; /* the answer must not have a body */
     bool chunked;
+    bool head_alone;     /* the head is written, and nothing of the body was sent yet */
     bool says_close;     /* the application's own Connection header has "close" */
     bool trailers;       /* the application will send http.response.trailers */
     bool sends_trailers; /* and the peer takes them */

@@ -262,6 +262,7 @@ static int send_part(CycleObject *self, cam_part *part, bool more_body) {
             part->fd = -1;
         }
         self->answer = CAM_ANSWER_BEGUN;
+        self->head_alone = false;
         self->awaits_100 = false;
         if (self->details != NULL) {
             self->details->sent += part->size;
@@ -302,7 +303,9 @@ int CamSend_Head(CycleObject *self) {
         return 0;
     }
     cam_part nothing = {.data = "", .fd = -1};
-    return CamSend_Part(self, &nothing, true);
+    int result = CamSend_Part(self, &nothing, true);
+    self->head_alone = result == 0;
+    return result;
 }
 
 static int send_body(CycleObject *self, PyObject *event) {

@@ -175,7 +175,7 @@ int CamSend_Path(CycleObject *self, PyObject *event) {
         return -1;
     }
     cam_part part = {.data = "", .fd = -1};
-    if (self->answer == CAM_ANSWER_BEGUN) {
+    if (self->answer == CAM_ANSWER_BEGUN && !self->head_alone) {
         PyErr_SetString(PyExc_RuntimeError,
                         "http.response.pathsend is the whole body: nothing may come before it.");
     } else {

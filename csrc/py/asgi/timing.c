@@ -94,7 +94,9 @@ static cam_timing timing_of(const HttpProtocolObject *self) {
         if (awaits_body(self)) {
             return CAM_TIMING_BODY;
         }
-        return self->cycle->answer == CAM_ANSWER_HELD ? CAM_TIMING_HELD : CAM_TIMING_NONE;
+        /* After the head there could be no "100 Continue" for an application that reads late. */
+        bool held = self->cycle->answer == CAM_ANSWER_HELD && !self->cycle->awaits_100;
+        return held ? CAM_TIMING_HELD : CAM_TIMING_NONE;
     }
     if (self->resume_planned) {
         return CAM_TIMING_NONE;
