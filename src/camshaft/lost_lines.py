@@ -2,7 +2,8 @@
 """Lines of the log that their output does not take: a full disk, a terminal that is gone.
 
 A server goes on without them. `logging` shows a traceback for each, on a stream that is likely to
-be full as well; here the first of a handler is shown, and all are counted.
+be full as well; here the first of a handler is shown, and all are counted. A handler with a
+handleError() of its own is told of each: it may have another place for the line.
 """
 
 import functools
@@ -35,6 +36,6 @@ def _lose(handler: logging.Handler, told: list[bool], record: logging.LogRecord)
         type(handler).handleError(handler, record)
         return
     _count += 1
-    if not told:
+    if not told or type(handler).handleError is not logging.Handler.handleError:
         told.append(True)
         type(handler).handleError(handler, record)

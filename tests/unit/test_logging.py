@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from camshaft.logging import TRACE_LOG_LEVEL, AccessFormatter, DefaultFormatter, JsonFormatter
+from camshaft.lost_lines import count_lost_lines, lost_lines
 
 DEFAULT = "%(levelprefix)s %(message)s"
 ACCESS = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
@@ -146,3 +147,30 @@ def test_json_of_an_exception_and_extras() -> None:
     assert (values["request_id"], values["path_object"]) == ("r1", "/x")
     # What a line says of itself, extras do not replace.
     assert as_json(msg="m", level="forged")["level"] == "INFO"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_lost_lines(own: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """All are counted; who has a use for each is told of each, else the first is shown."""
+    told = []
+
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise OSError("no space left")
+            except OSError:
+                self.handleError(record)
+
+    class Telling(Failing):
+        def handleError(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger = logging.Logger("lost")
+    logger.addHandler(Telling() if own else Failing())
+    count_lost_lines([logger])
+    before = lost_lines()
+    for text in ("one", "two", "three"):
+        logger.error(text)
+    assert lost_lines() == before + 3
+    assert told == (["one", "two", "three"] if own else [])
+    assert capsys.readouterr().err.count("\nOSError: no space left\n") == (0 if own else 1)
