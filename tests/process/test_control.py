@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from command_process import LIMIT, run_command
-from masters import APPS, Mastering, children, is_running, wait_until_gone
+from masters import APPS, Mastering, children, is_running, wait_until, wait_until_gone
 
 
 def ctl(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -277,6 +278,47 @@ def test_upgrade_that_fails(tmp_path: Path, path: Path) -> None:
         assert int(master.text().split()[1]) in before
         assert list(tmp_path.glob("control*")) == [path]
         assert master.stop() == 0
+
+
+def test_upgrade_that_fails_before_there_is_a_master(tmp_path: Path, path: Path) -> None:
+    """The file of the Unix socket stays the old one's."""
+    unix, source = tmp_path / "socket", tmp_path / "own.py"
+    source.write_bytes((APPS / "working.py").read_bytes())
+    options = ("--preload", "--bind", "127.0.0.1:0", "--bind", f"unix:{unix}")
+    with Mastering(
+        tmp_path, "own:app", *options, "--control-socket", str(path), cwd=tmp_path
+    ) as master:
+        source.write_text("1 / 0\n")
+        done = ctl(path, "upgrade")
+        assert done.stderr == "Error: the new master could not start.\n"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(unix))
+        assert list(tmp_path.glob("control*")) == [path]
+        assert master.stop() == 0
+    assert not unix.exists()
+
+
+def test_old_master_that_ends_before_the_new_one_serves(tmp_path: Path, path: Path) -> None:
+    """It takes its pidfile along; the new one makes its own."""
+    pidfile, waits = tmp_path / "pid", tmp_path / "waits"
+    options = ("--pidfile", str(pidfile))
+    with Controlled(tmp_path, path, *options, env={"WORKING_WAITS": str(waits)}) as master:
+        waits.touch()
+        master.send(signal.SIGUSR2)
+        started = re.compile(r"Started parent process \[(\d+)\]")
+        master.wait_until(lambda: len(started.findall(master.log)) == 2, "another master")
+        new = int(started.findall(master.log)[1])
+        master.successors.add(new)
+        master.wait_until(lambda: bool(children(new)), "its worker")
+        master.successors.update(children(new))
+        master.stop()
+        assert not pidfile.exists()
+        waits.unlink()
+        wait_until(lambda: pidfile.exists() and pidfile.read_text() == f"{new}\n", "the pidfile")
+        master.successors.update(children(new))
+        os.kill(new, signal.SIGTERM)
+        wait_until_gone(*master.successors)
+        assert not pidfile.exists()
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])

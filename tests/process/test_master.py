@@ -52,8 +52,9 @@ def test_quit_is_quick(tmp_path: Path) -> None:
             assert master.stop(signal.SIGQUIT) == 0
 
 
-def test_workers_end_with_their_master(tmp_path: Path) -> None:
-    with Mastering(tmp_path, "working:app") as master:
+@pytest.mark.parametrize("more", [(), ("--preload",)])
+def test_workers_end_with_their_master(tmp_path: Path, more: tuple[str, ...]) -> None:
+    with Mastering(tmp_path, "working:app", *more) as master:
         workers = master.workers
         master.process.kill()
         wait_until_gone(*workers)
@@ -175,6 +176,18 @@ def test_bind_in_use_starts_nothing(tmp_path: Path) -> None:
         "--bind chooses another.\n"
     )
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("app", "more"), [("working:app", ""), ("raising:app", "--preload")])
+def test_failed_start_leaves_no_files(tmp_path: Path, app: str, more: str) -> None:
+    unix, control = tmp_path / "socket", tmp_path / "control"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        # What is in use is bound last of all.
+        address = f"127.0.0.1:{other.getsockname()[1] if not more else 0}"
+        options = ["--workers", "2", "--uds", str(unix), "--control-socket", str(control)]
+        done = run_command(app, *options, "--metrics", address, *more.split(), cwd=APPS)
+    assert done.returncode == (1 if more else 3), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "513", "many", "1.5"])

@@ -116,6 +116,21 @@ def test_blocked_loop_is_shown_and_replaced(tmp_path: Path) -> None:
         assert master.stop() == 0
 
 
+def test_quick_end_while_a_blocked_worker_is_ended(tmp_path: Path) -> None:
+    """What is to kill it is not forgotten."""
+    with Mastering(tmp_path, "working:app", "--timeout-worker-blocked", "1") as master:
+
+        def block() -> None:
+            with contextlib.suppress(OSError):
+                master.get("/block-for-good?600")
+
+        client = threading.Thread(target=block)
+        client.start()
+        master.wait_for("has a blocked event loop")
+        assert master.stop(signal.SIGQUIT) == 0
+        client.join()
+
+
 def test_import_that_takes_too_long(tmp_path: Path) -> None:
     (tmp_path / "sleeping.py").write_text("import time\ntime.sleep(600)\n")
     with Mastering(

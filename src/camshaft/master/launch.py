@@ -87,12 +87,15 @@ def _supervise(
             for sock in sockets:
                 sock.close()
     control, moves_to = None, None
+    opened: list[Listening] = []
     try:
         control, moves_to = _control(config, beside=inheritance is not None)
         opened = asyncio.run(open_listeners(config, inherited))
         metrics = _metrics(config, inherited)
     except (ListenError, ControlError) as error:
         logger.error("%s", error)
+        for listening in opened:
+            listening.close()
         if control is not None:
             control.close()
             control.remove_file()
@@ -123,7 +126,9 @@ def _supervise(
         lean.start(plan)
     if config.preload:
         # What it raises is shown as it is, before there is any worker.
-        with _closed_unless_done(plan.listeners):
+        files = inheritance.files if inheritance is not None else {}
+        made = [listener for listener in listeners if listener.name not in files]
+        with _removed_unless_done([*made, *([control] if control is not None else [])]):
             take_identity(config)
             config.load_app()
     sys.exit(Master(plan).run())
@@ -223,7 +228,8 @@ def _control(config: Config, *, beside: bool) -> tuple[OpenListener | None, str 
 
 
 @contextlib.contextmanager
-def _closed_unless_done(listeners: list[OpenListener]) -> Any:
+def _removed_unless_done(listeners: list[OpenListener]) -> Any:
+    """Leave no files of listeners if the process ends: all must be of its own making."""
     try:
         yield
     except BaseException:

@@ -36,6 +36,7 @@ from camshaft.master.upgrade import bequeath, environment_of, take_back
 from camshaft.master.wakeup import Wakeup
 from camshaft.master.worker import Worker
 from camshaft.server.budget import Pools, exceeded
+from camshaft.server.pidfile import PidfileError
 from camshaft.systemd import Notifier
 
 logger = logging.getLogger("uvicorn.error")
@@ -182,8 +183,11 @@ class Master:
         """All serve for the first time: the master that this one comes after is not needed."""
         self._complete = True
         if self.plan.pidfile is not None:
-            # An inherited one has been another's until now.
-            self.plan.pidfile.write()
+            # An inherited one has been another's until now, who may have ended and removed it.
+            try:
+                self.plan.pidfile.take_back()
+            except PidfileError as error:
+                logger.error("Cannot write %s: %s.", self.plan.pidfile.path, error)
         self._notifier.ready()
         control, path = self.plan.control, self.plan.control_path
         if control is not None and control.path is not None and path is not None:
@@ -482,13 +486,12 @@ class Master:
         """Tell a worker to end, and see to it that it does."""
         first = worker.state != STOPPING
         worker.state = STOPPING
-        if not first and not quick:
+        if worker.struck or (not first and not quick):
+            # One that is struck is ended soon, by what its patience is set to.
             return
         if worker.patience is not None:
             worker.patience.cancel()
             worker.patience = None
-        if worker.struck:
-            return
         if quick:
             worker.send(signal.SIGQUIT)
             self._then(worker, _LESS_GENTLE, signal.SIGKILL)

@@ -79,7 +79,13 @@ class Worker:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
             try:
                 if fork is not None:
-                    self._process = _Forked(lambda: fork(task))
+
+                    def go_on() -> None:
+                        # The master's end: a copy of it would keep the line from ever ending.
+                        ours.close()
+                        fork(task)
+
+                    self._process = _Forked(go_on)
                 else:
                     settings = memory_file("camshaft-settings", plan.settings)
                     task |= {"settings": settings, "argv": plan.interpreter.argv}

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ def block_the_loop(seconds: float) -> None:
 async def lifespan(receive: Any, send: Any) -> None:
     while True:
         kind = (await receive())["type"]
+        while kind == "lifespan.startup" and os.path.exists(os.environ.get("WORKING_WAITS", "")):
+            await asyncio.sleep(0.01)
         if kind == "lifespan.startup" and os.path.exists(os.environ.get("WORKING_FAILS", "")):
             await send({"type": "lifespan.startup.failed", "message": "no database"})
             return
@@ -37,6 +40,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         return
     path, query = scope["path"], scope["query_string"].decode()
     if path == "/block":
+        tell("blocking")
+        block_the_loop(float(query))
+    elif path == "/block-for-good":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
         tell("blocking")
         block_the_loop(float(query))
     elif path == "/wait":
