@@ -511,3 +511,32 @@ def test_limits_of_the_application_are_in_the_scope(entrance: bool) -> None:
     for target in ("/few", "/outer/inner/own", "/again/inner/own"):
         compare(urlencoded(target, "a=1"), entrance, making=making)
         compare(urlencoded(target, "a=1&b=2&c=3&d=4"), entrance, making=making)
+
+
+@both
+@pytest.mark.parametrize("error", [LookupError, KeyError], ids=["unhandled", "handled"])
+def test_files_are_closed_before_the_handler_for_500(
+    error: type[Exception], entrance: bool
+) -> None:
+    def making(log: list[Any]) -> FastAPI:
+        app = FastAPI()
+
+        @app.exception_handler(KeyError)
+        @app.exception_handler(500)
+        async def handler(request: Request, error: Exception) -> Response:
+            log.append(("handler", repr(error)))
+            return Response(status_code=500)
+
+        @app.post("/")
+        async def root(request: Request, upload: UploadFile) -> None:
+            files = request.scope["fastapi_middleware_astack"]
+            files.push(lambda *details: log.append(("left", repr(details[1]))))
+            raise error
+
+        return app
+
+    router, _, log = compare(multipart("/", part("upload", b"x", "x")), entrance, making=making)
+    assert [each[0] for each in log] == (
+        ["left", "handler"] if error is LookupError else ["handler", "left"]
+    )
+    assert (router.native_count, router.replayed_count) == (1, 0)

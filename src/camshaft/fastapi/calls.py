@@ -92,7 +92,7 @@ def before_middleware(router: Any, table: Any, index: int) -> Callable[..., Awai
                 if not sent:
                     raise await _swallowed()
             except Exception as exception:
-                failure = Failure(exception, None, started, request)
+                failure = Failure(exception, None, started, request, outermost)
                 await fail_inside(failure, scope, receive, send, app)
 
     return application
@@ -129,6 +129,8 @@ class Failure:
     body: Body | None  # None: it was not read
     started: bool  # the head of the response is out
     request: Request | None = None  # what the endpoint was given, if it was made
+    # What is to be left, files of forms to be closed, before the handler for 500 is called.
+    outermost: AsyncExitStack | None = None
 
 
 def _request(body: Body | None, scope: Scope, receive: Receive, send: Send) -> Request:
@@ -150,6 +152,8 @@ async def fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> 
     peer).
     """
     request = failure.request or _request(failure.body, scope, receive, send)
+    if failure.outermost is not None:
+        scope["fastapi_middleware_astack"].push_async_exit(failure.outermost.pop_all())
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if failure.started:
