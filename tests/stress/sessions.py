@@ -78,6 +78,8 @@ class Visit:
         """What was chosen happens, the first time."""
         if self.left or self.how == "stay":
             return
+        if self.client is not None and self.client.fileno() < 0:
+            return  # it has its whole answer, and is gone; what is behind that still waits
         self.left = True
         if self.how == "cancel":
             if self.task is not None:
