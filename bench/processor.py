@@ -2,6 +2,7 @@
 """Which core does what, and how much of one a process has used."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,11 +34,12 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_time(pid: int) -> int:
-    """Nanoseconds that the threads of a process have run so far (proc(5), schedstat)."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total
+    """Nanoseconds that a process has run so far, threads that have ended with it.
+
+    Linux numbers the CPU clocks of other processes so (clock_getcpuclockid(3)).
+    """
+    scheduled = 2
+    return time.clock_gettime_ns(~pid << 3 | scheduled)
 
 
 def wake_ups(pid: int) -> int:
