@@ -213,7 +213,8 @@ def test_at_every_byte_of_a_tls_connection(loop, reports, server_tls, client_tls
         assert await whole.exchange()
         whole.sock.close()
         total = getattr(whole, direction)
-        for count in range(1, total, 1 if direction == "sent" else 17):
+        # An ECDSA signature has a byte or two more or less from one connection to the next.
+        for count in range(1, total - 8, 1 if direction == "sent" else 17):
             limits = (count, far) if direction == "sent" else (far, count)
             client = Counting(client_tls, await connect(address), *limits)
             assert not await client.exchange()
