@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Form, Request, UploadFile
 
 from camshaft.fastapi.mount import install
-from tests.leaks.scenario import Table, plain
+from tests.leaks.scenario import Table, http_scope, plain
 
 SCENARIOS: Table = {}
 
@@ -66,20 +66,7 @@ async def ask(
     async def send(event: Any) -> None:
         pass
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": list(fields),
-        "state": {},
-    }
-    await app(scope, receive, send)
+    await app(http_scope("POST", path, *fields), receive, send)
 
 
 async def requests(app: Any) -> None:
@@ -115,15 +102,7 @@ async def cancelled(app: Any) -> None:
     async def send(event: Any) -> None:
         pass
 
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/upload",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [MULTIPART],
-    }
+    scope = http_scope("POST", "/upload", MULTIPART)
     task = asyncio.ensure_future(app(scope, receive, send))
     await waiting
     task.cancel()

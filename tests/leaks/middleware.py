@@ -14,7 +14,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from camshaft.fastapi.mount import install
-from tests.leaks.scenario import Table, plain
+from tests.leaks.scenario import Table, http_scope, plain
 
 SCENARIOS: Table = {}
 
@@ -45,21 +45,8 @@ async def ask(app: Any, method: str, path: str, *fields: tuple[bytes, bytes]) ->
         if (b"x-refuse", b"") in fields:
             raise OSError("gone")
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": list(fields),
-        "state": {},
-    }
     try:
-        await app(scope, receive, send)
+        await app(http_scope(method, path, *fields), receive, send)
     except OSError:
         pass
 

@@ -13,6 +13,23 @@ Run = Callable[[], None]
 Table = dict[str, Callable[[], AbstractContextManager[Run]]]
 
 
+def http_scope(method: str, path: str, *fields: tuple[bytes, bytes]) -> dict[str, Any]:
+    """Return the scope of a request with these headers."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": list(fields),
+        "state": {},
+    }
+
+
 def plain(table: Table) -> Callable[[Callable[[Any], None]], None]:
     """Enter `function(loop)` into a table: it is run with a loop that is not running."""
 
