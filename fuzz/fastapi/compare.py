@@ -16,7 +16,7 @@ from typing import Any
 from camshaft.fastapi.mount import install
 from fuzz.fastapi import apps
 from fuzz.fastapi.asked import Asked, ask
-from fuzz.fastapi.drive import Fault, drive
+from fuzz.fastapi.drive import LIMIT, Fault, drive
 
 Way = Callable[[dict[str, Any]], tuple[Any, Any]]
 """Puts what is compared into a module's application: (who is called, its router or None)."""
@@ -99,11 +99,13 @@ class Pair:
         self.left = stock(self.modules[0])[0]
         self.right, self.router = way(self.modules[1])
 
-    async def answers(self, asked: Asked) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What both did with a request."""
+    async def answers(
+        self, asked: Asked, limit: float = LIMIT
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What both did with a request, each within `limit` seconds."""
         return (
-            await drive(self.modules[0], self.left, asked),
-            await drive(self.modules[1], self.right, asked),
+            await drive(self.modules[0], self.left, asked, limit),
+            await drive(self.modules[1], self.right, asked, limit),
         )
 
 
@@ -201,6 +203,7 @@ async def _run(
     each: int,
     most: int,
     small: bool,
+    limit: float,
     show: Callable[[Difference], object],
 ) -> Outcome:
     outcome = Outcome()
@@ -215,7 +218,7 @@ async def _run(
         program.routes = [route for route in program.routes if route.part in pair.parts]
         for _ in range(each):
             asked = ask(choice, program)
-            wanted, got = await pair.answers(asked)
+            wanted, got = await pair.answers(asked, limit)
             outcome.compared += 1
             if wanted["events"] and "status" in wanted["events"][0]:
                 outcome.statuses[wanted["events"][0]["status"]] += 1
@@ -239,10 +242,12 @@ def run(
     each: int = 12,
     most: int = 20,
     small: bool = True,
+    limit: float = LIMIT,
     show: Callable[[Difference], object] = bool,
 ) -> Outcome:
     """Compare `cases` requests, `each` of a program at most, until `most` differ.
 
-    `show` is called with each difference when it is found.
+    A request that takes longer than `limit` seconds hangs. `show` is called with each difference
+    when it is found.
     """
-    return asyncio.run(_run(seed, cases, ways, each, most, small, show))
+    return asyncio.run(_run(seed, cases, ways, each, most, small, limit, show))

@@ -12,7 +12,9 @@ LIMIT = 60.0
 """Seconds after which a request hangs."""
 
 
-async def drive(module: dict[str, Any], entrance: Any, asked: Asked) -> dict[str, Any]:
+async def drive(
+    module: dict[str, Any], entrance: Any, asked: Asked, limit: float = LIMIT
+) -> dict[str, Any]:
     """What one module's application did with a request; `entrance` is who is called."""
     log: list[Any] = module["log"]
     probe: dict[str, Any] = module["probe"]
@@ -66,7 +68,7 @@ async def drive(module: dict[str, Any], entrance: Any, asked: Asked) -> dict[str
 
     task = asyncio.ensure_future(run())
     raised = None
-    done, _ = await asyncio.wait([task], timeout=LIMIT)
+    done, _ = await asyncio.wait([task], timeout=limit)
     if not done:
         task.cancel()
         raised = "hangs"
