@@ -3,14 +3,15 @@
  * Messages as events, from anywhere.
  *
  * The first byte of an input chooses requests or responses and how long pieces are, the next two
- * what is let pass. Beyond what the sanitizers see, an input fails when the events or the outcome
- * depend on the cuts, but for the pieces that targets, reasons and bodies come in, and for how much
- * of a start line is told before it turns out to be wrong; or when an error does not last.
+ * what is let pass and whether chunks are told. Beyond what the sanitizers see, an input fails when
+ * the events or the outcome depend on the cuts, but for the pieces that targets, reasons and bodies
+ * come in, and for how much of a start line is told before it turns out to be wrong; or when an
+ * error does not last.
  */
 #include "fuzz.h"
 #include "http/h1_stream.h"
 
-enum { INPUT_LIMIT = 1 << 14, TRACE_LIMIT = 1 << 18 };
+enum { INPUT_LIMIT = 1 << 14, TRACE_LIMIT = 1 << 18, CHUNKS_UNTOLD = 1 << 15 };
 
 typedef struct events {
     int result;
@@ -51,6 +52,7 @@ static void parse(events *out, const char *input, size_t size, size_t cut, size_
     cam_h1_stream stream;
     cam_h1_stream_init(&stream, response, limits);
     stream.lenient = lenient;
+    stream.chunks_untold = (lenient & CHUNKS_UNTOLD) != 0;
     out->len = 0;
     out->last = 0;
     out->result = CAM_H1_EVENT_MORE;
@@ -68,6 +70,13 @@ static void parse(events *out, const char *input, size_t size, size_t cut, size_
             }
             REQUIRE(out->result < 0 || consumed <= len - used);
             used += consumed;
+            while (out->result == CAM_H1_EVENT_BODY &&
+                   cam_h1_stream_more_body(&stream, piece + used, len - used, &consumed,
+                                           &event.text)) {
+                note(out, CAM_H1_EVENT_BODY, &event);
+                used += consumed;
+            }
+            used += out->result == CAM_H1_EVENT_BODY ? consumed : 0;
         } while (out->result > 0);
         REQUIRE(out->result < 0 || used == len);
         at += len;

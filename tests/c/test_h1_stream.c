@@ -23,7 +23,8 @@
 typedef struct outcome {
     int result; /* the last: CAM_H1_EVENT_MORE or an error */
     size_t len;
-    int open; /* the kind of the piece that can go on, or -1 */
+    int open;  /* the kind of the piece that can go on, or -1 */
+    bool bare; /* chunks are not written down */
     char text[1 << 16];
 } outcome;
 
@@ -57,6 +58,9 @@ static void note(outcome *out, const cam_h1_stream *stream, int kind, const cam_
         [CAM_H1_EVENT_BEGIN] = "<", [CAM_H1_EVENT_CHUNK] = "[",   [CAM_H1_EVENT_CHUNK_END] = "]",
         [CAM_H1_EVENT_END] = ">",   [CAM_H1_EVENT_UPGRADE] = "^",
     };
+    if (out->bare && (kind == CAM_H1_EVENT_CHUNK || kind == CAM_H1_EVENT_CHUNK_END)) {
+        return;
+    }
     switch (kind) {
     case CAM_H1_EVENT_TARGET:
         note_piece(out, kind, "T(", event->text);
@@ -110,6 +114,14 @@ static bool feed(outcome *out, cam_h1_stream *stream, const char *text, size_t l
         CHECK(consumed <= len - at, "%zu of %zu", consumed, len - at);
         at += consumed;
         note(out, stream, kind, &event);
+        cam_slice more;
+        while (kind == CAM_H1_EVENT_BODY &&
+               cam_h1_stream_more_body(stream, piece + at, len - at, &consumed, &more)) {
+            CHECK(consumed <= len - at, "%zu of %zu", consumed, len - at);
+            at += consumed;
+            note_piece(out, kind, "B(", more);
+        }
+        at += kind == CAM_H1_EVENT_BODY ? consumed : 0;
     }
     free(piece);
     if (out->result < 0) {
@@ -123,6 +135,8 @@ static bool feed(outcome *out, cam_h1_stream *stream, const char *text, size_t l
 
 typedef struct setting {
     bool response;
+    bool chunks_untold;
+    bool bare;
     uint32_t lenient;
     const cam_h1_stream_limits *limits;
 } setting;
@@ -132,10 +146,12 @@ static void run(outcome *out, const setting *with, const char *text, size_t len,
                 size_t cut) {
     out->len = 0;
     out->open = -1;
+    out->bare = with->bare;
     out->text[0] = '\0';
     cam_h1_stream stream;
     cam_h1_stream_init(&stream, with->response, with->limits);
     stream.lenient = with->lenient;
+    stream.chunks_untold = with->chunks_untold;
     if (step == 0) {
         if (feed(out, &stream, text, cut)) {
             feed(out, &stream, text + cut, len - cut);
@@ -164,6 +180,15 @@ static void compare(const char *text, const char *how, size_t where) {
     }
 }
 
+static void cut_everywhere(const setting *with, const char *text, size_t len) {
+    run(&part, with, text, len, 1, 0);
+    compare(text, "byte by byte", 1);
+    for (size_t cut = 0; cut <= len; cut++) {
+        run(&part, with, text, len, 0, cut);
+        compare(text, "cut at", cut);
+    }
+}
+
 static void row(setting with, const char *text, size_t len, int result, const char *told) {
     run(&whole, &with, text, len, len > 0 ? len : 1, 0);
     CHECK(whole.result == result, "%d, not %d (%s): %.200s", whole.result, result,
@@ -171,12 +196,12 @@ static void row(setting with, const char *text, size_t len, int result, const ch
     if (told != NULL) {
         CHECK(strcmp(whole.text, told) == 0, "%s\nnot %s", whole.text, told);
     }
-    run(&part, &with, text, len, 1, 0);
-    compare(text, "byte by byte", 1);
-    for (size_t cut = 0; cut <= len; cut++) {
-        run(&part, &with, text, len, 0, cut);
-        compare(text, "cut at", cut);
-    }
+    cut_everywhere(&with, text, len);
+    /* Nothing but the chunks is missing where they are not told. */
+    with.bare = true;
+    run(&whole, &with, text, len, len > 0 ? len : 1, 0);
+    with.chunks_untold = true;
+    cut_everywhere(&with, text, len);
 }
 
 #define REQUEST(text, told) row((setting){0}, text, sizeof(text) - 1, 0, told)
@@ -231,6 +256,16 @@ static void test_trailers(void) {
     REFUSED(POST CHUNKED "\r\n0\r\n X: y\r\n\r\n", FIELD_FOLDED);
     LENIENT(VALUE, POST CHUNKED "\r\n0\r\nX: y\r\n z\r\nCookie: a\r\n b\r\n\r\n",
             "<T(/)Host=a;Transfer-Encoding=chunked;|k[X=y;+( z)]>");
+}
+
+static void test_chunks_untold(void) {
+    const setting untold = {.chunks_untold = true};
+    const char text[] = POST CHUNKED "\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\nX: y\r\n\r\n" GET;
+    run(&whole, &untold, text, sizeof(text) - 1, sizeof(text) - 1, 0);
+    CHECK(strcmp(whole.text,
+                 "<T(/)Host=a;Transfer-Encoding=chunked;|kB(hello!)X=y;]><T(/)Host=a;") == 0,
+          "%s", whole.text);
+    cut_everywhere(&untold, text, sizeof(text) - 1);
 }
 
 static void test_upgrades(void) {
@@ -537,6 +572,7 @@ int main(void) {
     failmalloc_install();
     test_requests();
     test_trailers();
+    test_chunks_untold();
     test_upgrades();
     test_wrong_requests();
     test_responses();

@@ -77,6 +77,79 @@ def test_bodies_come_in_pieces():
     ]
 
 
+class Bodies:
+    """A protocol that does not look at chunks."""
+
+    def __init__(self):
+        self.calls = []
+        self.on_body = self.calls.append
+        self.parser = http.HttpRequestParser(self)
+
+    def on_header(self, name, value):
+        self.calls.append((name, value))
+
+    def on_message_complete(self):
+        self.calls.append(None)
+
+
+CHUNKS = b"3\r\nabc\r\n1;x\r\nd\r\n2\r\nef\r\n"
+HEADERS = [(b"Host", b"a"), (b"Transfer-Encoding", b"chunked")]
+
+
+def test_chunks_that_come_together_are_one_body():
+    bodies = Bodies()
+    bodies.parser.feed_data(CHUNKED + CHUNKS + b"0\r\nX: y\r\n\r\n" + GET + b"\r\n")
+    assert bodies.calls == [*HEADERS, b"abcdef", (b"X", b"y"), None, (b"Host", b"a"), None]
+    bodies = Bodies()
+    bodies.parser.feed_data(CHUNKED + CHUNKS + b"4\r\ngh")
+    bodies.parser.feed_data(bytearray(b"ij\r\n1\r\nk\r\n00"))
+    bodies.parser.feed_data(b"1\r\nl\r\n0\r\n\r\n")
+    assert bodies.calls == [*HEADERS, b"abcdefgh", b"ijk", b"l", None]
+
+
+def test_chunks_cut_anywhere_are_the_same_body():
+    data = CHUNKED + CHUNKS + b"0\r\n\r\n"
+    for cut in range(len(data) + 1):
+        bodies = Bodies()
+        bodies.parser.feed_data(data[:cut])
+        bodies.parser.feed_data(data[cut:])
+        pieces = [call for call in bodies.calls if isinstance(call, bytes)]
+        assert b"".join(pieces) == b"abcdef"
+        assert bodies.calls[-1] is None
+
+
+def test_chunks_before_an_error_are_told():
+    bodies = Bodies()
+    with pytest.raises(http.HttpParserError, match="chunk size"):
+        bodies.parser.feed_data(CHUNKED + CHUNKS + b"x")
+    assert bodies.calls == [*HEADERS, b"abcdef"]
+    with pytest.raises(http.HttpParserError, match="chunk size"):
+        bodies.parser.feed_data(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("name", ["on_chunk_header", "on_chunk_complete"])
+def test_chunks_are_told_apart_to_who_looks_at_them(name):
+    bodies = Bodies()
+    setattr(bodies, name, lambda: bodies.calls.append("chunk"))
+    bodies.parser.__init__(bodies)
+    bodies.parser.feed_data(CHUNKED + CHUNKS + b"0\r\n\r\n")
+    pieces = [call for call in bodies.calls if call != "chunk"]
+    assert pieces == [*HEADERS, b"abc", b"d", b"ef", None]
+    assert bodies.calls.count("chunk") == 4
+
+
+def test_chunks_that_nobody_wants():
+    class Ends:
+        ended = 0
+
+        def on_message_complete(self):
+            self.ended += 1
+
+    ends = Ends()
+    http.HttpRequestParser(ends).feed_data((CHUNKED + CHUNKS + b"0\r\n\r\n") * 3)
+    assert ends.ended == 3
+
+
 def test_status_of_a_response():
     recorder = Recorder(request=False)
     assert recorder.parser.get_status_code() == 0

@@ -11,6 +11,10 @@ const cam_chunked_limits cam_chunked_default_limits = {
     .max_trailer_bytes = 8192,
 };
 
+#define LENIENT                                                                                    \
+    (CAM_CHUNKED_LENIENT_CR | CAM_CHUNKED_LENIENT_LF | CAM_CHUNKED_LENIENT_DATA_END |              \
+     CAM_CHUNKED_LENIENT_SIZE_END)
+
 /* Digits of a chunk size that cost nothing: what 64 bits hold. */
 #define FREE_SIZE_DIGITS 16
 
@@ -297,12 +301,13 @@ static int optional_step(cam_chunked *decoder, char c, size_t *used) {
     return step(decoder, c);
 }
 
-/* What to tell a caller that wants to know of each chunk, once a state is left for the next. */
-static int boundary(enum state left) {
-    if (left == SIZE_LF) {
+/* What to tell a caller that asked for it, once a state is left for the next. */
+static int boundary(const cam_chunked *decoder, enum state left) {
+    unsigned asked = decoder->options & (CAM_CHUNKED_STEPS | CAM_CHUNKED_TRAILERS);
+    if (left == SIZE_LF && (asked & CAM_CHUNKED_STEPS || (asked && decoder->remaining == 0))) {
         return CAM_CHUNKED_SIZE;
     }
-    return left == DATA_LF ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
+    return left == DATA_LF && asked & CAM_CHUNKED_STEPS ? CAM_CHUNKED_END : CAM_CHUNKED_MORE;
 }
 
 /* Most size lines are a few digits and a line end, and all of it is there: takes such a one at
@@ -331,13 +336,13 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
         return decoder->error;
     }
     bool steps = (decoder->options & CAM_CHUNKED_STEPS) != 0;
-    bool lenient = decoder->options > CAM_CHUNKED_STEPS;
+    bool lenient = (decoder->options & LENIENT) != 0;
     for (size_t i = 0; i < len && decoder->state != DONE;) {
         if (decoder->state == SIZE_START) {
             size_t line = take_plain_size(decoder, buf + i, len - i);
             if (line > 0) {
                 *consumed = i += line;
-                if (steps) {
+                if (boundary(decoder, SIZE_LF) != CAM_CHUNKED_MORE) {
                     return CAM_CHUNKED_SIZE;
                 }
                 continue;
@@ -382,8 +387,8 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
         }
         decoder->state = (uint8_t)next;
         *consumed = i += used;
-        if (steps && boundary(from) != CAM_CHUNKED_MORE) {
-            return boundary(from);
+        if (boundary(decoder, from) != CAM_CHUNKED_MORE) {
+            return boundary(decoder, from);
         }
     }
     return decoder->state == DONE ? CAM_CHUNKED_DONE : CAM_CHUNKED_MORE;

@@ -23,7 +23,7 @@ enum {
     CAM_CHUNKED_MORE = 0, /* all the bytes are used up and the body is not at its end */
     CAM_CHUNKED_DATA = 1, /* some data; call again with the bytes after *consumed */
     CAM_CHUNKED_DONE = 2, /* the body is complete; what follows *consumed is not of it */
-    /* Only with CAM_CHUNKED_STEPS: */
+    /* Only with CAM_CHUNKED_STEPS, or CAM_CHUNKED_TRAILERS for the size of the last chunk: */
     CAM_CHUNKED_SIZE = 3, /* the line with a chunk's size is complete; `remaining` is the size */
     CAM_CHUNKED_END = 4,  /* a chunk's data and the line end behind them are complete */
 };
@@ -34,13 +34,15 @@ enum {
  * cannot be mended.
  */
 enum {
-    /* Tells each chunk apart, and leaves the trailer section to the caller: after a
-     * CAM_CHUNKED_SIZE with `remaining` 0 the decoder is of no more use. */
+    /* Tells each chunk apart, by CAM_CHUNKED_SIZE and CAM_CHUNKED_END. */
     CAM_CHUNKED_STEPS = 1 << 0,
-    CAM_CHUNKED_LENIENT_CR = 1 << 1,       /* LF for CRLF (RFC 9112 section 2.2) */
-    CAM_CHUNKED_LENIENT_LF = 1 << 2,       /* CR for CRLF (section 2.2) */
-    CAM_CHUNKED_LENIENT_DATA_END = 1 << 3, /* no CRLF behind a chunk's data (section 7.1) */
-    CAM_CHUNKED_LENIENT_SIZE_END = 1 << 4, /* white space behind a chunk's size (section 7.1) */
+    /* Leaves the trailer section to the caller: after a CAM_CHUNKED_SIZE with `remaining` 0 the
+     * decoder is of no more use. */
+    CAM_CHUNKED_TRAILERS = 1 << 1,
+    CAM_CHUNKED_LENIENT_CR = 1 << 2,       /* LF for CRLF (RFC 9112 section 2.2) */
+    CAM_CHUNKED_LENIENT_LF = 1 << 3,       /* CR for CRLF (section 2.2) */
+    CAM_CHUNKED_LENIENT_DATA_END = 1 << 4, /* no CRLF behind a chunk's data (section 7.1) */
+    CAM_CHUNKED_LENIENT_SIZE_END = 1 << 5, /* white space behind a chunk's size (section 7.1) */
 };
 
 /* Bounds for one body, in bytes; what passes them is answered with a 4xx as RFC 9112 section 7.1.1

@@ -427,8 +427,12 @@ static int length_body(cam_h1_stream *stream, const char *buf, size_t len, size_
     return body((cam_slice){buf, size}, used, event);
 }
 
-static uint8_t chunked_options(uint32_t lenient) {
-    unsigned options = CAM_CHUNKED_STEPS;
+static uint8_t chunked_options(const cam_h1_stream *stream) {
+    uint32_t lenient = stream->lenient;
+    unsigned options = CAM_CHUNKED_TRAILERS | (stream->chunks_untold ? 0 : CAM_CHUNKED_STEPS);
+    if (lenient == 0) {
+        return (uint8_t)options;
+    }
     options |= lenient & CAM_H1_LENIENT_CR ? CAM_CHUNKED_LENIENT_CR : 0;
     options |= lenient & CAM_H1_LENIENT_LF ? CAM_CHUNKED_LENIENT_LF : 0;
     options |= lenient & CAM_H1_LENIENT_CHUNK_END ? CAM_CHUNKED_LENIENT_DATA_END : 0;
@@ -437,16 +441,16 @@ static uint8_t chunked_options(uint32_t lenient) {
 }
 
 static int chunked_body(cam_h1_stream *stream, const char *buf, size_t len, size_t *used,
-                        cam_h1_event *event) {
-    stream->chunked.options = chunked_options(stream->lenient);
-    int result = cam_chunked_decode(&stream->chunked, buf, len, used, &event->text);
+                        cam_slice *text) {
+    stream->chunked.options = chunked_options(stream);
+    int result = cam_chunked_decode(&stream->chunked, buf, len, used, text);
     switch (result) {
     case CAM_CHUNKED_SIZE:
         if (stream->chunked.remaining == 0) {
             stream->state = TRAILERS;
             stream->headers = stream->head_bytes = 0;
         }
-        return CAM_H1_EVENT_CHUNK;
+        return stream->chunks_untold ? CAM_H1_EVENT_MORE : CAM_H1_EVENT_CHUNK;
     case CAM_CHUNKED_DATA:
         return CAM_H1_EVENT_BODY;
     case CAM_CHUNKED_END:
@@ -498,7 +502,7 @@ static int next(cam_h1_stream *stream, const char *buf, size_t len, size_t *used
     case CLOSE_BODY:
         return body((cam_slice){buf, len}, used, event);
     case CHUNKED_BODY:
-        return chunked_body(stream, buf, len, used, event);
+        return chunked_body(stream, buf, len, used, &event->text);
     case COMPLETE:
         return complete(stream, used);
     case UPGRADED:
@@ -510,6 +514,20 @@ static int next(cam_h1_stream *stream, const char *buf, size_t len, size_t *used
     default: /* FAILED */
         return stream->error;
     }
+}
+
+bool cam_h1_stream_more_body(cam_h1_stream *stream, const char *buf, size_t len, size_t *consumed,
+                             cam_slice *text) {
+    *consumed = 0;
+    if (stream->state != CHUNKED_BODY || !stream->chunks_untold) {
+        return false;
+    }
+    int result = chunked_body(stream, buf, len, consumed, text);
+    if (result < 0) {
+        *consumed = 0;
+        (void)fail(stream, result); /* which the next call says */
+    }
+    return result == CAM_H1_EVENT_BODY;
 }
 
 bool cam_h1_stream_at_block(const cam_h1_stream *stream) {

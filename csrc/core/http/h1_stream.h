@@ -33,7 +33,7 @@ typedef enum cam_h1_event_kind {
     CAM_H1_EVENT_FIELD,    /* name, text (the value) and name_id: a header or trailer line */
     CAM_H1_EVENT_FOLDED,   /* text: more of the value before, with the white space it begins with */
     CAM_H1_EVENT_HEAD,     /* the head is complete; what the stream says of it is valid */
-    CAM_H1_EVENT_CHUNK,    /* a chunk begins, the last one included */
+    CAM_H1_EVENT_CHUNK,    /* a chunk begins, the last one included; see chunks_untold */
     CAM_H1_EVENT_BODY,     /* text: the next piece of the body; never empty */
     CAM_H1_EVENT_CHUNK_END, /* a chunk is complete; of the last one, the trailer section too */
     CAM_H1_EVENT_END,       /* the message is complete */
@@ -106,6 +106,8 @@ typedef struct cam_h1_stream {
 
     /* Set by the caller at any time. */
     uint32_t lenient;
+    /* Of chunks only the end of the last one is told: what does not need more of them is faster. */
+    bool chunks_untold;
 
     /* Private. */
     cam_h1_stream_limits limits;
@@ -142,6 +144,15 @@ void cam_h1_stream_fini(cam_h1_stream *stream);
  */
 int cam_h1_stream_next(cam_h1_stream *stream, const char *buf, size_t len, size_t *consumed,
                        cam_h1_event *event);
+
+/*
+ * After CAM_H1_EVENT_BODY: whether more of the body comes next, for callers that put pieces
+ * together. True with the next piece in *text. Otherwise cam_h1_stream_next() is to be asked, with
+ * what is behind *consumed, which is set in both cases. Only chunks, with chunks_untold, are looked
+ * through for more.
+ */
+bool cam_h1_stream_more_body(cam_h1_stream *stream, const char *buf, size_t len, size_t *consumed,
+                             cam_slice *text);
 
 /* Whether the bytes so far hold the beginning of another field line, so that the one before it
  * cannot go on. To be asked after CAM_H1_EVENT_MORE. */

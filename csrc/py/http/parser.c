@@ -172,6 +172,8 @@ static int parser_init(ParserObject *parser, PyObject *args, PyObject *kwargs, b
     memcpy(parser->callbacks, callbacks, sizeof(callbacks));
     cam_h1_stream_fini(&parser->stream);
     cam_h1_stream_init(&parser->stream, response, &limits);
+    parser->stream.chunks_untold = callbacks[CAM_HTTP_ON_CHUNK_HEADER] == NULL &&
+                                   callbacks[CAM_HTTP_ON_CHUNK_COMPLETE] == NULL;
     Py_CLEAR(parser->name);
     Py_CLEAR(parser->value);
     forget_block(parser);
@@ -258,6 +260,45 @@ static int call_with_bytes(ParserObject *parser, int which, cam_slice text) {
     }
     PyObject *args[2] = {NULL, bytes};
     int status = call(parser, which, args + 1, 1);
+    Py_DECREF(bytes);
+    return status;
+}
+
+/*
+ * Tells of a body whose first piece ends before the len bytes at buf do. Of a protocol that does
+ * not look at chunks the data of all that are there goes into one call, for an object and a call
+ * for each of ten cost more than parsing them. 0 with *consumed how many bytes that took, or -1.
+ */
+static int tell_body(ParserObject *parser, cam_slice text, const char *buf, size_t len,
+                     size_t *consumed) {
+    cam_slice more;
+    if (!cam_h1_stream_more_body(&parser->stream, buf, len, consumed, &more) ||
+        parser->callbacks[CAM_HTTP_ON_BODY] == NULL) {
+        return call_with_bytes(parser, CAM_HTTP_ON_BODY, text);
+    }
+    size_t used = *consumed;
+    size_t room = text.len + more.len + (len - used);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
+    if (bytes == NULL) {
+        return -1;
+    }
+    char *end = PyBytes_AS_STRING(bytes);
+    memcpy(end, text.ptr, text.len);
+    end += text.len;
+    bool any;
+    do {
+        memcpy(end, more.ptr, more.len);
+        end += more.len;
+        size_t taken;
+        any = cam_h1_stream_more_body(&parser->stream, buf + used, len - used, &taken, &more);
+        used += taken;
+    } while (any);
+    *consumed = used;
+    if (_PyBytes_Resize(&bytes, end - PyBytes_AS_STRING(bytes)) < 0) {
+        return -1;
+    }
+    PyObject *args[2] = {NULL, bytes};
+    int status = call(parser, CAM_HTTP_ON_BODY, args + 1, 1);
     Py_DECREF(bytes);
     return status;
 }
@@ -443,8 +484,6 @@ static int tell(ParserObject *parser, int kind, const cam_h1_event *event) {
         return flush_header(parser) < 0 ? -1 : call_bare(parser, CAM_HTTP_ON_HEADERS_COMPLETE);
     case CAM_H1_EVENT_CHUNK:
         return call_bare(parser, CAM_HTTP_ON_CHUNK_HEADER);
-    case CAM_H1_EVENT_BODY:
-        return call_with_bytes(parser, CAM_HTTP_ON_BODY, event->text);
     case CAM_H1_EVENT_CHUNK_END:
         return flush_header(parser) < 0 ? -1 : call_bare(parser, CAM_HTTP_ON_CHUNK_COMPLETE);
     case CAM_H1_EVENT_END:
@@ -479,6 +518,13 @@ static int feed(ParserObject *parser, const char *buf, size_t len) {
                 Py_DECREF(offset);
             }
             return -1;
+        }
+        if (kind == CAM_H1_EVENT_BODY) {
+            if (tell_body(parser, event.text, buf + at, len - at, &consumed) < 0) {
+                return -1;
+            }
+            at += consumed;
+            continue;
         }
         if (tell(parser, kind, &event) < 0) {
             return -1;
@@ -705,6 +751,8 @@ PyDoc_STRVAR(
     "All of them are optional: on_message_begin(), on_url(url), on_header(name, value),\n"
     "on_headers_complete(), on_chunk_header(), on_body(body), on_chunk_complete(),\n"
     "on_message_complete(); arguments are bytes, and on_url() and on_body() may come in pieces.\n"
+    "Where there is neither on_chunk_header() nor on_chunk_complete(), on_body() has the data of\n"
+    "all chunks that came together.\n"
     "The bounds are 16 KiB a line, 128 header lines and 64 KiB a head where None is given; what\n"
     "passes one raises HttpParserError.");
 
