@@ -10,14 +10,24 @@ import logging
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections import deque
+from collections.abc import Callable, MutableMapping
 
 logger = logging.getLogger("uvicorn.error")
 
 FIRST_DESCRIPTOR = 3
 
-# Seconds that a word to systemd may take, which answers nothing.
+# Words that wait to be heard; the oldest are forgotten.
+_MOST = 64
+# Seconds to the next attempt to say them.
+_AGAIN = 0.25
+# Seconds that the last words may take, which nobody answers.
 _LIMIT = 1.0
+
+_ALIVE = "WATCHDOG=1"
+
+Later = Callable[[float, Callable[[], object]], object]
+"""Calls something in so many seconds."""
 
 
 def passed_descriptors(environ: MutableMapping[str, str] = os.environ) -> list[int]:
@@ -42,13 +52,19 @@ def passed_descriptors(environ: MutableMapping[str, str] = os.environ) -> list[i
 class Notifier:
     """Tells systemd how the service is; nothing where none was started to be told.
 
-    `watchdog` is the number of seconds within which it wants to hear that the service lives, None
-    if it does not.
+    Nothing here waits: what systemd does not take, as it reads nothing while it is reloaded itself,
+    is said again, by what `later` calls. `watchdog` is the number of seconds within which it wants
+    to hear that the service lives, None if it does not.
     """
 
-    def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, environ: MutableMapping[str, str] = os.environ, later: Later | None = None
+    ) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog = _watchdog(environ) if self._address else None
+        self._later = later
+        self._unsaid: deque[str] = deque(maxlen=_MOST)
+        self._waiting = False
 
     @property
     def listens(self) -> bool:
@@ -76,21 +92,49 @@ class Notifier:
 
     def alive(self) -> None:
         """The service lives; to be told twice within `watchdog`."""
-        self._tell("WATCHDOG=1")
+        if _ALIVE not in self._unsaid:
+            self._tell(_ALIVE)
 
     def status(self, text: str) -> None:
         """How the service is, in one line for people."""
         self._tell(f"STATUS={text}")
 
+    def close(self) -> None:
+        """Say what is left to be said, and wait for it a little: the process is at its end."""
+        end = time.monotonic() + _LIMIT
+        while self._unsaid and (left := end - time.monotonic()) > 0:
+            self._say(left)
+        self._unsaid.clear()
+
     def _tell(self, what: str) -> None:
-        if self._address is None:
-            return
+        if self._address is not None:
+            self._unsaid.append(what)
+            self._say_all()
+
+    def _say_all(self) -> None:
+        while self._unsaid and self._say(0):
+            pass
+        if self._unsaid and self._later is not None and not self._waiting:
+            self._waiting = True
+            self._later(_AGAIN, self._again)
+
+    def _again(self) -> None:
+        self._waiting = False
+        self._say_all()
+
+    def _say(self, limit: float) -> bool:
+        """Say the first that is left, within so many seconds; False if there is no room for it."""
+        assert self._address is not None
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(_LIMIT)
-                sock.sendto(what.encode(), self._address)
+                sock.settimeout(limit)
+                sock.sendto(self._unsaid[0].encode(), self._address)
+        except (BlockingIOError, TimeoutError):
+            return False
         except OSError as error:
-            logger.debug("systemd cannot be told %r: %s", what, error)
+            logger.debug("systemd cannot be told %r: %s", self._unsaid[0], error)
+        self._unsaid.popleft()
+        return True
 
 
 def _address(path: str) -> str | None:

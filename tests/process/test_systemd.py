@@ -118,6 +118,58 @@ def test_manager_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
         notifier.alive()  # returns
 
 
+def test_master_is_not_kept_by_a_manager_that_does_not_read(tmp_path: Path) -> None:
+    """Nothing is lost either: it is told when it reads again, as systemd may be reloaded itself."""
+    manager = Manager(str(tmp_path / "notify"))
+    control = str(tmp_path / "control")
+    options = ("--workers", "2", "--control-socket", control)
+    with manager.socket:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
+            pytest.raises(BlockingIOError),
+        ):
+            while True:
+                sender.sendto(b"x", manager.variable)
+        env = {"NOTIFY_SOCKET": manager.variable}
+        with Serving(tmp_path, "served:app", *options, env=env) as server:
+
+            def states() -> list[str]:
+                shown = run_command("ctl", "--socket", control, "status", "--json").stdout
+                return [worker["state"] for worker in json.loads(shown)["workers"]]
+
+            wait_until(lambda: states() == ["serving"] * 2, "two workers")
+            # It was ready before it answered that, and told so.
+            assert manager.hear_but("x") == "READY=1"
+            server.send(signal.SIGTERM)
+            assert manager.hear() == "STOPPING=1"
+            assert server.wait() == 0
+
+
+def test_last_words_are_waited_for(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    with manager.socket:
+        said = 0
+        notifier = Notifier({"NOTIFY_SOCKET": manager.variable})
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
+            pytest.raises(BlockingIOError),
+        ):
+            while True:
+                sender.sendto(b"x", manager.variable)
+                said += 1
+        notifier.alive()
+        notifier.alive()
+        notifier.stopping()
+        listener = threading.Thread(
+            target=lambda: heard.extend(manager.hear() for _ in range(said + 2))
+        )
+        heard: list[str] = []
+        listener.start()
+        notifier.close()
+        listener.join(LIMIT)
+        assert heard == ["x"] * said + ["WATCHDOG=1", "STOPPING=1"]
+
+
 def test_certificate_that_is_renewed(tmp_path: Path, manager: Manager) -> None:
     files = Files(tmp_path / "tls")
     options = ("--ssl-certfile", str(files.cert), "--ssl-keyfile", str(files.key))

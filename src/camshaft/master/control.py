@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from camshaft.master import control_path
 from camshaft.master.processors import MAX_WORKERS
 from camshaft.master.status import status
+from camshaft.master.timers import Timer
 
 if TYPE_CHECKING:
     from camshaft.master.master import Master
@@ -24,6 +25,7 @@ logger = logging.getLogger("uvicorn.error")
 
 _LONGEST = 64 * 1024  # bytes of a request
 _CLIENTS = 16  # at once
+_REST = 0.25  # seconds, where the system has no descriptor for who connects
 
 Answer = Callable[[dict[str, Any]], None]
 
@@ -37,22 +39,35 @@ class Control:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(False)
         self._clients: set[_Client] = set()
-        selector.register(self._socket, selectors.EVENT_READ, self._accept)
+        # Until when the socket is not looked at.
+        self._resting: Timer | None = None
+        self._watch()
 
     def listen(self, sock: socket.socket) -> None:
         """Listen at another socket instead."""
-        self._selector.unregister(self._socket)
+        self._stop_watching()
         self._socket.close()
         self._socket = sock
         sock.setblocking(False)
-        self._selector.register(sock, selectors.EVENT_READ, self._accept)
+        self._watch()
 
     def close(self) -> None:
         """Answer nobody any more."""
         for client in list(self._clients):
             client.close()
-        self._selector.unregister(self._socket)
+        self._stop_watching()
         self._socket.close()
+
+    def _watch(self) -> None:
+        self._resting = None
+        self._selector.register(self._socket, selectors.EVENT_READ, self._accept)
+
+    def _stop_watching(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        else:
+            self._selector.unregister(self._socket)
 
     def close_in_child(self) -> None:
         """Give up the descriptors in a forked child; the selector is the parent's."""
@@ -63,7 +78,12 @@ class Control:
     def _accept(self) -> None:
         try:
             peer, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
         except OSError:
+            # Who waits would be told of again and again until there is room.
+            self._stop_watching()
+            self._resting = self._master.timers.after(_REST, self._watch)
             return
         if not control_path.may_command(peer) or len(self._clients) >= _CLIENTS:
             peer.close()

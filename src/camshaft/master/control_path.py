@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The control socket: where it is, and that nobody but its owner can reach it."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -56,31 +57,40 @@ def open_socket(path: str, *, beside: bool = False) -> socket.socket:
     made = f"{path}.{os.getpid()}"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
+    bound = False
     try:
+        if _take(made):
+            # A process of this number was killed before it could rename it.
+            os.unlink(made)
         sock.bind(made)
+        bound = True
         sock.listen(16)
         if not beside:
             _take(path)
             os.rename(made, path)
-    except OSError as error:
+    except (OSError, ControlError) as error:
         sock.close()
+        if bound:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+        if isinstance(error, ControlError):
+            raise
         reason = error.strerror or str(error)
         raise ControlError(f"Cannot open the control socket {path}: {reason.lower()}.") from None
-    except ControlError:
-        sock.close()
-        os.unlink(made)
-        raise
     finally:
         os.umask(mask)
     return sock
 
 
-def _take(path: str) -> None:
-    """See that a path is free, or a socket that nobody listens at. Raises ControlError."""
+def _take(path: str) -> bool:
+    """See that a path is free, or a socket that nobody listens at: whether it is that.
+
+    Raises ControlError.
+    """
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        return
+        return False
     if not stat.S_ISSOCK(found.st_mode):
         raise ControlError(f"Cannot open the control socket {path}: another file is there.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -88,7 +98,7 @@ def _take(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            return
+            return True
         except OSError:
             pass
     raise ControlError(f"Cannot open the control socket {path}: another master answers there.")

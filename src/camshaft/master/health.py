@@ -35,7 +35,6 @@ class Health:
     def __init__(self, master: "Master") -> None:
         self._master = master
         self._timer: Timer | None = None
-        self._doubted: set[int] = set()
 
     def look(self) -> None:
         """Give up the workers whose time is over, and look again when another's may be."""
@@ -66,12 +65,11 @@ class Health:
         else:
             return None
         if left > 0:
-            self._doubted.discard(worker.pid)
+            worker.doubted = False
             return left
-        if worker.pid not in self._doubted:
-            self._doubted.add(worker.pid)
+        if not worker.doubted:
+            worker.doubted = True
             return _DOUBT
-        self._doubted.discard(worker.pid)
         self.strike(worker, text)
         return None
 

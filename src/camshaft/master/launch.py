@@ -22,6 +22,7 @@ from camshaft.master.upgrade import METRICS, Inheritance, inherit
 from camshaft.server.listeners import (
     ListenError,
     Listening,
+    begin,
     bind_host,
     binds_of,
     inode,
@@ -91,6 +92,10 @@ def _supervise(
     try:
         control, moves_to = _control(config, beside=inheritance is not None)
         opened = asyncio.run(open_listeners(config, inherited))
+        if not config.reuse_port:
+            # Before any worker does, which would be late to find the address taken. Who connects
+            # waits for the first of them; but where others serve already it is not to wait here.
+            begin(opened, config.backlog)
         metrics = _metrics(config, inherited)
     except (ListenError, ControlError) as error:
         logger.error("%s", error)
@@ -112,7 +117,10 @@ def _supervise(
     )
     listeners = [_detached(*each) for each in zip(names, opened, strict=True)]
     for listener in listeners:
-        if inheritance is not None and listener.name in inheritance.files:
+        if inheritance is None:
+            continue
+        listener.inherited = listener.name in inheritance.listeners
+        if listener.name in inheritance.files:
             listener.path, *numbers = inheritance.files[listener.name]
             listener.inode = (numbers[0], numbers[1])
     plan = _plan(config, pickled, interpreter, listeners)
@@ -126,8 +134,7 @@ def _supervise(
         lean.start(plan)
     if config.preload:
         # What it raises is shown as it is, before there is any worker.
-        files = inheritance.files if inheritance is not None else {}
-        made = [listener for listener in listeners if listener.name not in files]
+        made = [listener for listener in listeners if not listener.inherited]
         with _removed_unless_done([*made, *([control] if control is not None else [])]):
             take_identity(config)
             config.load_app()
@@ -192,14 +199,16 @@ def _detached(name: str, listening: Listening) -> OpenListener:
 
 
 def _metrics(config: Config, inherited: dict[str, list[socket.socket]]) -> OpenListener | None:
-    """Bind the metrics' own address, if they have one, and log it. Raises ListenError."""
+    """Listen on the metrics' own address, if they have one, and log it. Raises ListenError."""
     place = metrics_place(config.metrics) if config.metrics is not None else ""
     if isinstance(place, str):
         return None
     host, port = place
     sockets = inherited.get(METRICS)
     if sockets is None:
-        sockets = asyncio.run(bind_host(Bind(host=host, port=port), "--metrics"))
+        bind = Bind(host=host, port=port)
+        sockets = asyncio.run(bind_host(bind, "--metrics"))
+        begin([Listening(sockets, "%s for --metrics", (bind.name,))], config.backlog)
     host, port = sockets[0].getsockname()[:2]
     logger.info("Metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
     return OpenListener(METRICS, [sock.detach() for sock in sockets])

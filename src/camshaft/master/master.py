@@ -99,7 +99,7 @@ class Master:
         self._shared: list[OpenListener] = []
         self._waiting: list[Outcome] = []
         self._waiting_for_upgrade: list[Outcome] = []
-        self._notifier = Notifier()
+        self._notifier = Notifier(later=self.timers.after)
         # Whether systemd was told that this is a reload; it is to be told of its end.
         self._reloading = False
         self._warned: set[str] = set()
@@ -283,10 +283,8 @@ class Master:
                 self._notifier.main_process(self._successor.pid)
             # From here on the workers alone listen, and each of them answers whoever is in its
             # queue before it stops; a connection made later is refused, not left in a queue.
-            # But the master before this one goes on with its listeners if it is still there.
-            if not self._has_predecessor():
-                for listener in self.plan.listeners:
-                    listener.turn_away()
+            for listener in self._own_listeners():
+                listener.turn_away()
             self._close_listeners()
             self._settled("the master is ending")
         self._forced = self._forced or quick
@@ -294,9 +292,14 @@ class Master:
             self._end(worker, quick=self._forced)
 
     def _has_predecessor(self) -> bool:
-        """Whether the master before this one lives, and so has the same listeners and files."""
+        """Whether the master before this one lives, and so goes on with what this one inherited."""
         predecessor = self.plan.inherited_from
         return predecessor is not None and os.getppid() == predecessor
+
+    def _own_listeners(self) -> list[OpenListener]:
+        """Return those that are not a predecessor's."""
+        others = self._has_predecessor()
+        return [each for each in self.plan.listeners if not (others and each.inherited)]
 
     def reload(self) -> None:
         """Have every worker replaced by a new one, one at a time, the new one serving first."""
@@ -603,16 +606,16 @@ class Master:
         if self.plan.control is not None:
             self.plan.control.remove_file()
         # The files of Unix sockets are the successor's from now on, or the predecessor's again.
-        others = self._has_predecessor()
-        if self._successor is None and not others:
-            for listener in self.plan.listeners:
+        if self._successor is None:
+            for listener in self._own_listeners():
                 listener.remove_file()
         if self.plan.pidfile is not None:
-            if others:
+            if self._has_predecessor():
                 self.plan.pidfile.leave()
             else:
                 self.plan.pidfile.remove()
         self._selector.close()
+        self._notifier.close()
 
     def _upgraded(self, error: str | None) -> None:
         waiting, self._waiting_for_upgrade = self._waiting_for_upgrade, []

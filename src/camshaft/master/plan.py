@@ -15,7 +15,7 @@ class OpenListener:
 
     `name` is what the next master knows it by. `path` is the file of a Unix socket, to be removed
     at the end if it still is `inode`. `alone` tells that nobody but this master and its workers has
-    it open.
+    it open; `inherited`, that it is of the master before this one.
     """
 
     name: str
@@ -23,6 +23,7 @@ class OpenListener:
     path: str | None = None
     inode: tuple[int, int] | None = None
     alone: bool = False
+    inherited: bool = False
 
     def turn_away(self) -> None:
         """Let no new connection begin: the workers can accept all that have. See backlog."""
@@ -153,7 +154,10 @@ def file_at(path: str) -> tuple[int, int]:
 
 
 def memory_file(name: str, data: bytes = b"") -> int:
-    """Return the descriptor of a file without a path. `name` is shown where the system has one."""
+    """Return the descriptor of a file without a path. `name` is shown where the system has one.
+
+    Raises OSError if there is no room for it.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create(name)
     else:
@@ -161,8 +165,12 @@ def memory_file(name: str, data: bytes = b"") -> int:
 
         descriptor, path = tempfile.mkstemp()
         os.unlink(path)
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(data)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

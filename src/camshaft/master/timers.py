@@ -37,8 +37,10 @@ class Timers:
 
     def wait(self) -> float | None:
         """Return the seconds until the next call; None if there is none."""
-        while self._heap and self._heap[0][2].call is None:
-            heapq.heappop(self._heap)
+        # All that are cancelled, lest those of a far time pile up until then.
+        if any(timer.call is None for _, _, timer in self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].call is not None]
+            heapq.heapify(self._heap)
         if not self._heap:
             return None
         # A time may be infinite, which no system can wait for.

@@ -83,6 +83,7 @@ def bequeath(plan: Plan, *, replace: bool) -> tuple[str, list[int]]:
     if plan.pidfile is not None:
         told["pidfile"] = plan.pidfile.path, plan.pidfile.descriptor
         kept.append(plan.pidfile.descriptor)
+    told["open"] = [(number, *_identity(number)) for number in kept]
     return json.dumps(told), kept
 
 
@@ -102,7 +103,35 @@ def inherit(environment: dict[str, str]) -> Inheritance | None:
         }
         pidfile = tuple(told["pidfile"]) if "pidfile" in told else None
         found = Inheritance(told["parent"], told["replace"], told["listeners"], files, pidfile)
-    except (ValueError, KeyError, TypeError):
+        # Another process's children have the variable as well, and not the descriptors. The heir
+        # whose parent is another by now is one whose parent has died.
+        if found.parent != os.getppid() and _lives(found.parent):
+            return None
+        if any(_identity(number) != (device, inode) for number, device, inode in told["open"]):
+            return None
+    except (ValueError, KeyError, TypeError, OSError):
         return None
-    # Another process's children have the variable as well, and not the descriptors.
-    return found if found.parent == os.getppid() else None
+    for number, *_ in told["open"]:
+        os.set_inheritable(number, False)
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # of another user
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return True  # another system
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    """Return what tells an open file from another that has its number in another process."""
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino

@@ -36,6 +36,8 @@ class Worker:
         self.served_since: float | None = None
         self.stale: str | None = None
         self.struck = False
+        # Whether it seemed to hang when it was looked at last.
+        self.doubted = False
         self.guarded = False
         self.failure: str | None = None
         self.patience: Timer | None = None

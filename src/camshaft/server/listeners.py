@@ -97,18 +97,27 @@ def listen(config: Config) -> list[Listening]:
     Connections wait from now on. Raises ListenError.
     """
     opened = asyncio.run(open_listeners(config))
+    begin(opened, config.backlog)
+    for listening in opened:
+        log_started(listening)
+    return opened
+
+
+def begin(opened: list[Listening], backlog: int) -> None:
+    """Listen on what is bound: from now on connections wait, and nobody else can have the address.
+
+    Before that, another process may bind to it as well. If one of them cannot be listened on, all
+    are closed and ListenError is raised.
+    """
     try:
         for listening in opened:
             for sock in listening.sockets:
-                sock.listen(config.backlog)
+                sock.listen(backlog)
     except OSError as error:
         for other in opened:
             other.close()
         where = listening.where % listening.arguments
         raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
-    for listening in opened:
-        log_started(listening)
-    return opened
 
 
 async def _open(bind: Bind, config: Config) -> Listening:

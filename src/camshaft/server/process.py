@@ -31,7 +31,7 @@ class ProcessServer(Server):
         super().__init__(config)
         self._opened_before = opened or []
         self._at_end = at_end
-        self._notifier = Notifier()
+        self._notifier = Notifier(later=self._call_later)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -41,6 +41,11 @@ class ProcessServer(Server):
                 listening.close()
             if self._at_end is not None:
                 self._at_end()
+            self._notifier.close()
+
+    def _call_later(self, seconds: float, call: Callable[[], object]) -> None:
+        assert self._loop is not None
+        self._loop.call_later(seconds, call)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

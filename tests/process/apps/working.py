@@ -21,6 +21,18 @@ def block_the_loop(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def inheritable() -> list[str]:
+    """What the processes inherit that the application starts, beside the usual three."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(f"{name}={os.readlink(f'/proc/self/fd/{name}')}")
+        except OSError:
+            pass  # it was what has listed them
+    return found
+
+
 async def lifespan(receive: Any, send: Any) -> None:
     while True:
         kind = (await receive())["type"]
@@ -53,6 +65,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     elif path == "/exit":
         os._exit(int(query))
     body = f"{TEXT} {os.getpid()}".encode()
+    if path == "/inheritable":
+        body = " ".join(inheritable()).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
