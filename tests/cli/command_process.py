@@ -22,6 +22,9 @@ APPS = Path(__file__).resolve().parent / "apps"
 # Seconds that only a hang uses up: a process on a busy machine, under a sanitizer, is slow.
 LIMIT = 90
 
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+"""Whether the tests run under AddressSanitizer, which makes a process start ten times slower."""
+
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment without settings of a server from outside."""
