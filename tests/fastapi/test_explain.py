@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import pytest
 from click.testing import CliRunner
-from fastapi import Depends, FastAPI, Form
+from fastapi import FastAPI, Form, Request
+from fastapi.routing import APIRoute
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.staticfiles import StaticFiles
 
 from camshaft.cli import main
 from camshaft.fastapi.explain import as_text, explain
@@ -87,15 +89,48 @@ def test_what_is_no_application(tmp_path: pathlib.Path) -> None:
 
 
 def test_advice_is_below_its_route() -> None:
-    async def limited() -> None: ...
+    class Timed(APIRoute):
+        def get_route_handler(self) -> Any:
+            handler = super().get_route_handler()
 
-    async def endpoint(value: Annotated[None, Depends(limited, max_concurrency=2)]) -> None: ...
+            async def timed(request: Request) -> Any:
+                return await handler(request)
+
+            return timed
+
+    async def endpoint() -> None: ...
 
     app = FastAPI(openapi_url=None)
+    app.router.route_class = Timed
     app.get("/x")(endpoint)
     lines = as_text(explain(app)).splitlines()
-    assert "max_concurrency" in lines[-2]
-    assert lines[-1].strip().startswith("To have it native: limit it")
+    assert "its handler is" in lines[-2]
+    assert lines[-1].strip().startswith("To have it native: put what that does")
+
+
+def test_mounted_applications_are_looked_into() -> None:
+    async def endpoint() -> None: ...
+
+    app, inner = FastAPI(openapi_url=None), FastAPI(openapi_url=None)
+    app.get("/before")(endpoint)
+    inner.get("/x")(endpoint)
+    inner.mount("/again", app)  # a circle
+    app.mount("/inner", inner)
+    app.mount("/files", StaticFiles(directory="."))
+    app.get("/after")(endpoint)
+    found = explain(app)
+    assert (found["native"], found["operations"]) == (3, 3)
+    rows = [(route["mode"], route["path"]) for route in found["routes"]]
+    assert rows == [
+        ("native", "/before"),
+        ("other", "/inner"),
+        ("native", "/inner/x"),
+        ("other", "/inner/again"),
+        ("other", "/files"),
+        ("native", "/after"),
+    ]
+    reasons = [found["routes"][index]["reason"] for index in (1, 4)]
+    assert "whose own routes follow" in reasons[0] and "StaticFiles" in reasons[1]
 
 
 def test_middleware_is_named() -> None:

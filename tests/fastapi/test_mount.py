@@ -185,6 +185,36 @@ def test_the_server_says_how_many_routes_are_native(caplog: pytest.LogCaptureFix
     assert router.fallback_count == 1
 
 
+def test_applications_that_are_mounted_have_routers(caplog: pytest.LogCaptureFixture) -> None:
+    """Their routes are native behind the middleware, beside those of the one around them."""
+    caplog.set_level(logging.INFO, "uvicorn.error")
+    app, inner, innermost, plain = (application() for _ in range(4))
+    inner.mount("/deeper", Wrapper(innermost))
+    inner.mount("/deeper-again", innermost)
+    app.mount("/inner", inner)
+    app.mount("/plain", plain.router.middleware_stack)
+    app.mount("/self", app)
+    app.get("/items/{item}/again")(app.router.routes[0].endpoint)  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        async with served(app) as get:
+            for path in ("", "/inner", "/inner/deeper", "/inner/deeper-again", "/plain", "/self"):
+                assert await get(path + "/items/3") == (200, '{"item":3}')
+                assert (await get(path + "/items/x"))[0] == 422
+            assert await get("/items/3/again") == (200, '{"item":3}')
+            assert (await get("/inner/nowhere"))[0] == 404
+
+    asyncio.run(main())
+    assert any(": 4 of 4 routes native" in record.getMessage() for record in caplog.records)
+    counts = []
+    for each in (app, inner, innermost):
+        router = each.router.middleware_stack
+        assert isinstance(router, FastAPIRouter)
+        counts.append((router.native_count, router.replayed_count))
+    assert counts == [(5, 2), (2, 1), (4, 2)]
+    assert not isinstance(plain.router.middleware_stack, FastAPIRouter)
+
+
 def test_metrics_count_the_requests() -> None:
     app = application(routes=[])
 

@@ -4,9 +4,11 @@
 import asyncio
 import contextlib
 import gc
+import subprocess
 import sys
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -392,3 +394,95 @@ def test_a_body_that_is_asked_for_after_a_response_has_failed(
     router, app = native(make_failing(), entrance=entrance)
     assert run(app, call) == expected
     assert (expected[0][0]["status"], router.native_count) == (200, 1)
+
+
+@pytest.mark.parametrize("entrance", [None, False, True], ids=["fastapi", "inside", "before"])
+def test_a_limited_dependency(entrance: bool | None) -> None:
+    """No more than its max_concurrency are in it at a time, in each of its forms."""
+    app = FastAPI(openapi_url=None)
+    inside: list[str] = []
+    most: dict[str, int] = {}
+
+    def enter(what: str) -> None:
+        inside.append(what)
+        most[what] = max(most.get(what, 0), inside.count(what))
+
+    async def coroutine(number: int) -> int:
+        enter("coroutine")
+        await asyncio.sleep(0)
+        inside.remove("coroutine")
+        return number
+
+    def function(number: int) -> int:
+        enter("function")
+        time.sleep(0.001)
+        inside.remove("function")
+        return number
+
+    async def generator(number: int) -> AsyncIterator[int]:
+        enter("generator")
+        await asyncio.sleep(0)
+        yield number
+        await asyncio.sleep(0)
+        inside.remove("generator")
+
+    for path, dependency, limit in (
+        ("/coroutine", coroutine, 2),
+        ("/function", function, 1),
+        ("/generator", generator, 2),
+    ):
+        parameter = Annotated[Any, Depends(dependency, max_concurrency=limit)]
+
+        async def endpoint(given: parameter) -> Any:  # type: ignore[valid-type]
+            return given
+
+        endpoint.__annotations__["given"] = parameter
+        app.get(path)(endpoint)
+    router = None
+    called: Application = app
+    if entrance is not None:
+        router, called = native(app, entrance=entrance)
+
+    async def main() -> list[bytes]:
+        paths = [f"/{path}?number={number}" for number in range(5) for path in most_expected]
+        answers = [answer(called, Call("GET", path)) for path in paths]
+        return [sent[1]["body"] for sent, _ in await asyncio.gather(*answers)]
+
+    most_expected = {"coroutine": 2, "function": 1, "generator": 2}
+    assert asyncio.run(main()) == [b"%d" % number for number in range(5) for _ in most_expected]
+    assert most == most_expected
+    assert router is None or router.native_count == 15
+
+
+FORGED = """
+import asyncio
+from fastapi import FastAPI
+from camshaft._core import FastAPIRouter
+
+def fails():
+    raise LookupError("no table")
+
+async def root():
+    pass
+
+app = FastAPI(openapi_url=None)
+app.get("/")(root)
+app.router.middleware_stack = FastAPIRouter(app.router.middleware_stack, fails, app)
+statuses = []
+
+async def send(event):
+    statuses.append(event.get("status"))
+
+scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+for forged in [(1, 2, 3), (1, 2), None, 5]:
+    asyncio.run(app(scope | {"camshaft.failure": forged}, None, send))
+print(statuses[::2])
+"""
+
+
+def test_a_forged_failure_before_anything_is_prepared() -> None:
+    """In a process of its own, where no table was ever made."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORGED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[200, 200, 200, 200]\n"), done.stderr

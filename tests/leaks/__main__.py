@@ -16,6 +16,7 @@ from tests.leaks import (
     bodies,
     datagrams,
     entrance,
+    generators,
     http,
     loop,
     middleware,
@@ -53,6 +54,7 @@ MODULES = (
     pool,
     middleware,
     bodies,
+    generators,
 )
 
 

@@ -4,6 +4,7 @@
 #include "coroutine.h"
 #include "fastapi/answer.h"
 #include "fastapi/body.h"
+#include "fastapi/generators.h"
 #include "fastapi/pool.h"
 #include "fastapi/router.h"
 
@@ -91,29 +92,24 @@ static PyObject *call_in_thread(CallObject *call, const cam_node *node) {
     return CamPool_Run(call->state, node->call, &call->values[node->first], 0, node->names);
 }
 
-/* Enters a dependency with yield on the exit stack that its scope says. */
-static PyObject *enter_generator(CallObject *call, const cam_node *node) {
-    const cam_fastapi_constants *c = &call->state->fastapi;
-    PyObject *stack = Py_XNewRef(PyDict_GetItemWithError(
-        call->scope, node->function_scope ? c->str_function_astack : c->str_inner_astack));
-    PyObject *values = stack ? PyDict_New() : NULL;
+PyObject *CamCall_Arguments(CallObject *call, const cam_node *node) {
+    PyObject *values = PyDict_New();
     for (Py_ssize_t i = 0; values != NULL && i < PyTuple_GET_SIZE(node->names); i++) {
         if (PyDict_SetItem(values, PyTuple_GET_ITEM(node->names, i),
                            call->values[node->first + i]) < 0) {
             Py_CLEAR(values);
         }
     }
-    if (values == NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_KeyError, "the scope has no exit stack");
-        }
-        Py_XDECREF(stack);
-        return NULL;
-    }
-    PyObject *args[] = {node->dependant, stack, values, call->request};
-    PyObject *awaitable = PyObject_Vectorcall(c->solve_generator, args, 4, NULL);
-    Py_DECREF(values);
-    Py_DECREF(stack);
+    return values;
+}
+
+/* The same of a node with a max_concurrency, once FastAPI's semaphore lets it. */
+static PyObject *call_limited(CallObject *call, const cam_node *node) {
+    PyObject *values = CamCall_Arguments(call, node);
+    PyObject *args[] = {node->source, values};
+    PyObject *awaitable =
+        values ? PyObject_Vectorcall(call->state->fastapi.call_limited, args, 2, NULL) : NULL;
+    Py_XDECREF(values);
     return awaitable;
 }
 
@@ -188,11 +184,14 @@ static progress begin_node(CallObject *call) {
     call->stage = CAM_CALL_NODE;
     switch ((cam_call_kind)node->kind) {
     case CAM_CALL_THREAD:
-        return await(call, call_in_thread(call, node));
+        return await(call, node->limited ? call_limited(call, node) : call_in_thread(call, node));
     case CAM_CALL_ASYNC_GENERATOR:
     case CAM_CALL_GENERATOR:
-        return await(call, enter_generator(call, node));
+        return CamGenerators_Enter(call, node);
     case CAM_CALL_COROUTINE:
+        if (node->limited) {
+            return await(call, call_limited(call, node));
+        }
         break;
     }
     return await(call, PyObject_Vectorcall(node->call, &call->values[node->first], 0, node->names));
@@ -216,12 +215,15 @@ static progress respond(CallObject *call, PyObject *response) {
     const cam_fastapi_constants *c = &call->state->fastapi;
     call->stage = CAM_CALL_LAST;
     PyObject *body = body_read(call);
-    PyObject *args[] = {response, body, call->scope, call->receive, call->send, call->router->app};
-    PyObject *awaitable = body == NULL ? NULL
+    PyObject *entered = body ? CamGenerators_Take(call) : NULL;
+    PyObject *args[] = {response,      body,       entered,          call->scope,
+                        call->receive, call->send, call->router->app};
+    PyObject *awaitable = entered == NULL ? NULL
                           : call->passed.layered
-                              ? PyObject_Vectorcall(c->respond_inside, args, 6, NULL)
-                          : call->whole ? PyObject_Vectorcall(c->respond_before, args, 6, NULL)
-                                        : PyObject_Vectorcall(c->respond, args, 5, NULL);
+                              ? PyObject_Vectorcall(c->respond_inside, args, 7, NULL)
+                          : call->whole ? PyObject_Vectorcall(c->respond_before, args, 7, NULL)
+                                        : PyObject_Vectorcall(c->respond, args, 6, NULL);
+    Py_XDECREF(entered);
     Py_XDECREF(body);
     return await(call, awaitable);
 }
@@ -231,10 +233,18 @@ static progress respond_json_inside(CallObject *call) {
     const cam_fastapi_constants *c = &call->state->fastapi;
     call->stage = CAM_CALL_LAST;
     PyObject *body = body_read(call);
-    PyObject *args[] = {
-        call->plan->answer.status, call->content, body, call->scope, call->receive, call->send,
-        call->router->app};
-    PyObject *awaitable = body ? PyObject_Vectorcall(c->respond_json_inside, args, 7, NULL) : NULL;
+    PyObject *entered = body ? CamGenerators_Take(call) : NULL;
+    PyObject *args[] = {call->plan->answer.status,
+                        call->content,
+                        body,
+                        entered,
+                        call->scope,
+                        call->receive,
+                        call->send,
+                        call->router->app};
+    PyObject *awaitable =
+        entered ? PyObject_Vectorcall(c->respond_json_inside, args, 8, NULL) : NULL;
+    Py_XDECREF(entered);
     Py_XDECREF(body);
     return await(call, awaitable);
 }
@@ -597,7 +607,16 @@ static progress proceed(CallObject *call, PyObject **value) {
     case CAM_CALL_START:
         made = send_body(call);
         break;
+    case CAM_CALL_LEAVE:
+        made = CamGenerators_NotStopped(call);
+        break;
     case CAM_CALL_LAST:
+    case CAM_CALL_LEFT:
+    case CAM_CALL_LEAVE_ALL:
+        if (CamGenerators_AreLeft(call)) {
+            made = CamGenerators_Leave(call);
+            break;
+        }
         *value = call->request && given ? Py_NewRef(given) : Py_NewRef(Py_None);
         made = ENDED;
         break;
@@ -609,7 +628,17 @@ static progress proceed(CallObject *call, PyObject **value) {
     return made;
 }
 
+/* What was awaited has raised. */
+static progress take_exception(CallObject *call) {
+    if (call->stage == CAM_CALL_NODE && call->request == NULL &&
+        call->plan->nodes[call->node].generator >= 0) {
+        return CamGenerators_NotEntered(call);
+    }
+    return call->stage == CAM_CALL_LEAVE ? CamGenerators_Stopped(call) : CamBody_Failed(call);
+}
+
 static void let_go(CallObject *call) {
+    call->generators = 0;
     for (Py_ssize_t i = 0; i < Py_SIZE(call); i++) {
         Py_CLEAR(call->values[i]);
     }
@@ -617,6 +646,8 @@ static void let_go(CallObject *call) {
         Py_CLEAR(call->received[i]);
     }
     Py_CLEAR(call->inner);
+    Py_CLEAR(call->cleanup);
+    Py_CLEAR(call->leaving);
     Py_CLEAR(call->scope);
     Py_CLEAR(call->receive);
     Py_CLEAR(call->send);
@@ -644,13 +675,16 @@ static PySendResult run(CallObject *call, PySendResult outcome, PyObject **resul
             return PYGEN_NEXT;
         }
         Py_CLEAR(call->inner);
-        progress made = outcome == PYGEN_ERROR ? CamBody_Failed(call) : proceed(call, &value);
+        progress made = outcome == PYGEN_ERROR ? take_exception(call) : proceed(call, &value);
         while (made == GO_ON) {
             made = proceed(call, &value);
         }
         if (made == REPLAY) {
             Py_CLEAR(value);
             made = replay(call);
+        }
+        if (made == FAILED && CamGenerators_AreLeft(call)) {
+            made = CamGenerators_Throw(call);
         }
         if (made == FAILED) {
             Py_CLEAR(value);
@@ -725,6 +759,15 @@ static PyObject *call_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
         Py_SETREF(result, PyObject_CallMethodNoArgs(inner, call->state->asgi.str_close));
         Py_DECREF(inner);
     }
+    if (CamGenerators_AreLeft(call)) {
+        call->running = true;
+        if (CamGenerators_Close(call) < 0) {
+            Py_CLEAR(result);
+        } else if (result == NULL) {
+            result = Py_NewRef(Py_None); /* one of them has swallowed it */
+        }
+        call->running = false;
+    }
     PyObject *error = result ? NULL : PyErr_GetRaisedException();
     let_go(call);
     if (error != NULL) {
@@ -738,7 +781,8 @@ static PyObject *call_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
 static CallObject *new_call(RouterObject *router, TableObject *table, const cam_entry *entry) {
     const cam_plan *plan = entry->plan;
     PyTypeObject *type = (PyTypeObject *)router->state->fastapi.call_type;
-    CallObject *self = (CallObject *)type->tp_alloc(type, plan->argument_count + plan->slot_count);
+    CallObject *self = (CallObject *)type->tp_alloc(type, plan->argument_count + plan->slot_count +
+                                                              plan->generator_count);
     if (self != NULL) {
         self->state = router->state;
         self->table = (TableObject *)Py_NewRef(table);
@@ -808,6 +852,8 @@ static int call_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->background);
     Py_VISIT(self->content);
     Py_VISIT(self->inner);
+    Py_VISIT(self->cleanup);
+    Py_VISIT(self->leaving);
     for (size_t i = 0; i < CAM_SOURCE_COUNT; i++) {
         Py_VISIT(self->received[i]);
     }

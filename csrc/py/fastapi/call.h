@@ -25,6 +25,9 @@ typedef enum cam_call_stage {
     CAM_CALL_VALIDATE,   /* what the endpoint returned, in a worker thread */
     CAM_CALL_START,      /* the head of the answer is being sent */
     CAM_CALL_LAST,       /* what ends the call is at work: the body, a replay, a handler */
+    CAM_CALL_LEAVE,      /* a generator is being left */
+    CAM_CALL_LEFT,       /* it has been, and the task waits as AnyIO has it */
+    CAM_CALL_LEAVE_ALL,  /* all are being left by an exit stack */
     CAM_CALL_ENDED,
 } cam_call_stage;
 
@@ -51,15 +54,20 @@ typedef struct CallObject {
     PyObject *background;        /* or NULL */
     PyObject *content;           /* what the endpoint returned, then what is sent */
     PyObject *inner;             /* what is awaited */
+    PyObject *cleanup;           /* or NULL: FastAPI's cancel scope around generators */
+    PyObject *leaving;           /* or NULL: the generator that was left last */
     cam_passed passed;           /* the middleware that it came through */
+    Py_ssize_t generators;       /* that are to be left, in `values` */
     Py_ssize_t node;
     uint8_t stage; /* cam_call_stage */
     bool running;
     bool body_decoded;  /* body_bytes were JSON */
     bool user_code;     /* has begun: nothing may be done twice */
     bool started;       /* the head of the answer was sent */
+    bool answered;      /* all of it */
     bool whole;         /* the middleware was passed over */
-    PyObject *values[]; /* strong or NULL: the arguments of all nodes, then the cache's slots */
+    PyObject *values[]; /* strong or NULL: the arguments of all nodes, then the cache's slots,
+                         * then generators */
 } CallObject;
 
 int cam_call_exec(PyObject *module, cam_state *state);
@@ -71,6 +79,10 @@ PyObject *CamCall_New(struct RouterObject *router, TableObject *table, const cam
 /* A call for request_response(). NULL with an exception. */
 PyObject *CamCall_NewHandler(struct RouterObject *router, TableObject *table,
                              const cam_entry *entry, PyObject *request);
+
+/* The keyword arguments of a node, whose fields are filled: a new dict, or NULL with an exception.
+ */
+PyObject *CamCall_Arguments(CallObject *call, const cam_node *node);
 
 /* What could be given for a field did not pass: who called sees to it. */
 typedef enum cam_filled {

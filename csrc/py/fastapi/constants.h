@@ -26,6 +26,7 @@
     X(form_limits, "form_limits")                                                                  \
     X(inner_astack, "fastapi_inner_astack")                                                        \
     X(function_astack, "fastapi_function_astack")                                                  \
+    X(cleanup_scopes, "fastapi_async_cleanup_scopes")                                              \
     X(failure, "camshaft.failure")                                                                 \
     X(limiter, "starlette._body_limit_responder")                                                  \
     X(max_body_size, "max_body_size")                                                              \
@@ -81,7 +82,13 @@
     X(response)         /* starlette.responses.Response */                                         \
     X(json_response)    /* JSONResponse */                                                         \
     X(jsonable_encoder)                                                                            \
+    X(anext)                                                                                       \
     X(solve_generator)                                                                             \
+    /* functions of camshaft.fastapi.generators */                                                 \
+    X(open_scope)                                                                                  \
+    X(pass_on)                                                                                     \
+    X(leave)                                                                                       \
+    X(refuse_to_go_on)                                                                             \
     /* functions of camshaft.fastapi.calls */                                                      \
     X(through_handler)                                                                             \
     X(before_middleware)                                                                           \
@@ -95,6 +102,7 @@
     X(respond_inside)                                                                              \
     X(respond_json_inside)                                                                         \
     X(send_answer)                                                                                 \
+    X(call_limited)                                                                                \
     X(validate_in_thread)                                                                          \
     X(replay)                                                                                      \
     X(read_form)                                                                                   \
@@ -120,6 +128,7 @@ typedef struct cam_fastapi_constants {
 #define X(name) PyObject *name;
     CAM_FASTAPI_OBJECTS(X)
 #undef X
+    bool prepared;                                /* cam_fastapi_prepare() has found everything */
     cam_dict_watcher state_watcher, home_watcher; /* fastapi/guard.c */
     struct cam_pool_state *pool;                  /* fastapi/pool.c */
 } cam_fastapi_constants;

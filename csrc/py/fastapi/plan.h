@@ -68,8 +68,10 @@ typedef struct cam_node {
     Py_ssize_t target; /* place of its value as an argument of its parent; -1: it is not passed */
     Py_ssize_t parent; /* node, or -1 for the endpoint */
     Py_ssize_t slot;
-    uint8_t kind; /* cam_call_kind */
+    Py_ssize_t generator; /* place among the plan's generators; -1: it is none */
+    uint8_t kind;         /* cam_call_kind */
     bool body_is_field;
+    bool limited;
     bool use_cache;
     bool function_scope;
 } cam_node;
@@ -99,14 +101,15 @@ typedef struct cam_plan {
     Py_ssize_t node_count;
     Py_ssize_t argument_count; /* of all nodes */
     Py_ssize_t slot_count;
+    Py_ssize_t generator_count;
     int64_t max_body_size; /* -1: none */
     cam_answer_plan answer;
     bool reads_body;
     bool reads_form;
     bool strict_content_type;
     bool pure;          /* every field is */
-    bool needs_handler; /* a generator, a form or something injected: FastAPI's request_response is
-                           around */
+    bool needs_handler; /* a generator that the call does not leave itself, a form or something
+                           injected: FastAPI's request_response is around */
 } cam_plan;
 
 typedef struct cam_entry {

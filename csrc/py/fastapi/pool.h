@@ -28,6 +28,11 @@
 PyObject *CamPool_Run(cam_state *state, PyObject *func, PyObject *const *args, size_t nargsf,
                       PyObject *kwnames);
 
+/* The innermost of AnyIO's cancel scopes that the current task is in: 1 with *scope new, or NULL
+ * for none; 0 with NULL where that is not known, as of another AnyIO or without asyncio; -1 with an
+ * exception. */
+int CamPool_CurrentScope(cam_state *state, PyObject **scope);
+
 /* The pool's part of the module: as cam_fastapi_exec() and what goes with it. */
 int cam_pool_exec(PyObject *module, cam_state *state);
 int cam_pool_traverse(cam_state *state, visitproc visit, void *arg);

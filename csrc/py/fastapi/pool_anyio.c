@@ -318,6 +318,24 @@ int CamPool_ScopeOf(cam_state *state, PyObject *task, PyObject **scope) {
     return 0;
 }
 
+int CamPool_CurrentScope(cam_state *state, PyObject **scope) {
+    *scope = NULL;
+    int known = CamPool_KnowsAnyio(state);
+    if (known <= 0) {
+        return known;
+    }
+    PyObject *loop = PyObject_CallNoArgs(state->fastapi.pool->running_loop);
+    PyObject *task = loop && loop != Py_None ? CamPool_CurrentTask(state, loop) : NULL;
+    Py_XINCREF(task);
+    Py_XDECREF(loop);
+    if (task == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int status = CamPool_ScopeOf(state, task, scope);
+    Py_DECREF(task);
+    return status < 0 ? -1 : 1;
+}
+
 /* Truth of an attribute: 1, 0, -1. */
 static int ask(PyObject *object, PyObject *name) {
     PyObject *value = PyObject_GetAttr(object, name);

@@ -426,16 +426,18 @@ static bool is_http(cam_state *state, PyObject *scope) {
 }
 
 /* What passed over the middleware comes back through it: an exception with its circumstances, a
- * Response, with the body that was read, which the middleware is to see, or None for a request that
+ * Response, with the body that was read and the generators that are left after it, which the
+ * middleware is to see, or None for a request that
  * is given back to FastAPI. New reference, or NULL without an exception if there is none of them.
  */
 static PyObject *take_failure(RouterObject *self, PyObject *scope) {
-    PyObject *key = self->state->fastapi.str_failure;
+    const cam_fastapi_constants *c = &self->state->fastapi;
+    PyObject *key = c->str_failure;
     PyObject *failure = PyDict_GetItemWithError(scope, key);
-    PyObject *type = self->state->fastapi.failure;
-    if (failure == NULL ||
-        (failure != Py_None && (type == NULL || !Py_IS_TYPE(failure, (PyTypeObject *)type)) &&
-         (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 2))) {
+    /* As long as nothing is prepared, none of them is ours: somebody else has put it there. */
+    if (failure == NULL || !c->prepared ||
+        (failure != Py_None && !Py_IS_TYPE(failure, (PyTypeObject *)c->failure) &&
+         (!PyTuple_CheckExact(failure) || PyTuple_GET_SIZE(failure) != 3))) {
         return NULL;
     }
     Py_INCREF(failure);
@@ -449,9 +451,13 @@ static PyObject *raise_failure(RouterObject *self, PyObject *failure, PyObject *
     const cam_fastapi_constants *c = &self->state->fastapi;
     PyObject *awaitable;
     if (PyTuple_CheckExact(failure)) {
-        PyObject *stack[] = {PyTuple_GET_ITEM(failure, 0), PyTuple_GET_ITEM(failure, 1), args[0],
-                             args[1], args[2]};
-        awaitable = PyObject_Vectorcall(c->respond, stack, 5, NULL);
+        PyObject *stack[] = {PyTuple_GET_ITEM(failure, 0),
+                             PyTuple_GET_ITEM(failure, 1),
+                             PyTuple_GET_ITEM(failure, 2),
+                             args[0],
+                             args[1],
+                             args[2]};
+        awaitable = PyObject_Vectorcall(c->respond, stack, 6, NULL);
     } else {
         PyObject *stack[] = {failure, args[0], args[1], args[2]};
         awaitable = PyObject_Vectorcall(c->fail, stack, 4, NULL);
@@ -586,6 +592,7 @@ static int take_from(PyObject **slot, const char *module, const char *name) {
 int cam_fastapi_prepare(cam_state *state) {
     cam_fastapi_constants *c = &state->fastapi;
     static const char calls[] = "camshaft.fastapi.calls";
+    static const char generators[] = "camshaft.fastapi.generators";
     const struct {
         PyObject **slot;
         const char *module;
@@ -602,7 +609,12 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->json_response, "starlette.responses", "JSONResponse"},
         {&c->jsonable_encoder, "fastapi.encoders", "jsonable_encoder"},
         {&c->scan_once, calls, "scan_once"},
-        {&c->solve_generator, calls, "enter"},
+        {&c->anext, "builtins", "anext"},
+        {&c->solve_generator, generators, "enter"},
+        {&c->open_scope, generators, "open_scope"},
+        {&c->pass_on, generators, "pass_on"},
+        {&c->leave, generators, "leave"},
+        {&c->refuse_to_go_on, generators, "refuse_to_go_on"},
         {&c->through_handler, calls, "through_handler"},
         {&c->before_middleware, calls, "before_middleware"},
         {&c->body, calls, "Body"},
@@ -615,6 +627,7 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->respond_inside, calls, "respond_inside"},
         {&c->respond_json_inside, calls, "respond_json_inside"},
         {&c->send_answer, calls, "send_answer"},
+        {&c->call_limited, calls, "call_limited"},
         {&c->validate_in_thread, calls, "validate_in_thread"},
         {&c->replay, calls, "replay"},
         {&c->read_form, calls, "read_form"},
@@ -633,6 +646,7 @@ int cam_fastapi_prepare(cam_state *state) {
             return -1;
         }
     }
+    c->prepared = true;
     return 0;
 }
 

@@ -18,7 +18,6 @@ from fastapi import routing
 from fastapi._compat.v2 import _regenerate_error_with_loc, get_missing_field_error
 from fastapi.background import BackgroundTasks
 from fastapi.dependencies import utils
-from fastapi.dependencies.utils import _solve_generator
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.security import SecurityScopes
 from fastapi.utils import is_body_allowed_for_status_code
@@ -30,7 +29,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from camshaft import _core
-from camshaft.fastapi.plan import Answer, Injected, Plan, Source
+from camshaft.fastapi.generators import Entered, respond_within, swallowed
+from camshaft.fastapi.plan import Answer, Injected, Kind, Node, Plan, Source
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,26 +90,12 @@ def before_middleware(router: Any, table: Any, index: int) -> Callable[..., Awai
                     await response(scope, receive, sender)
                     sent = True
                 if not sent:
-                    raise await _swallowed()
+                    raise await swallowed()
             except Exception as exception:
                 failure = Failure(exception, None, started, request, outermost)
                 await fail_inside(failure, scope, receive, send, app)
 
     return application
-
-
-async def _swallowed() -> Exception:
-    """Return what FastAPI raises when a dependency has swallowed an exception."""
-
-    async def handler(request: Request) -> Response:
-        request.scope["fastapi_inner_astack"].push(lambda *_: True)
-        raise ValueError
-
-    try:
-        await routing.request_response(handler)({"type": "http"}, _nobody, _nothing)
-    except Exception as exception:
-        return exception
-    raise AssertionError("it was to be raised")
 
 
 @dataclasses.dataclass(slots=True)
@@ -175,10 +161,6 @@ async def _nothing(message: Message) -> None:
     pass
 
 
-async def _nobody() -> Message:
-    return {"type": "http.disconnect"}
-
-
 async def fail_here(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
     """Do what fail() does inside middleware, which has seen the response begin if it has."""
     await fail(failure, scope, receive, _nothing if failure.started else send)
@@ -196,15 +178,30 @@ async def fail_inside(
 
 
 async def respond(
-    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send
+    response: Any,
+    body: Body | None,
+    entered: Entered,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
-    """Let a Response send itself, and its background tasks run, under the exception handlers."""
+    """Let a Response send itself, and its background tasks run, under the exception handlers.
+
+    Then the generators are left that have been entered.
+    """
     request = _request(body, scope, receive, send)
-    await wrap_app_handling_exceptions(response, request)(scope, receive, send)
+    application = respond_within(response, entered)
+    await wrap_app_handling_exceptions(application, request)(scope, receive, send)
 
 
 async def respond_before(
-    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    response: Any,
+    body: Body | None,
+    entered: Entered,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    app: ASGIApp,
 ) -> None:
     """Let a Response send itself before a middleware stack that is FastAPI's own.
 
@@ -212,7 +209,7 @@ async def respond_before(
     for anything in the scope: it is called where FastAPI does.
     """
     if type(response).__call__.__module__ != "starlette.responses":
-        await respond_inside(response, body, scope, receive, send, app)
+        await respond_inside(response, body, entered, scope, receive, send, app)
         return
     started = False
 
@@ -222,20 +219,26 @@ async def respond_before(
         await send(message)
 
     try:
-        await response(scope, receive, sender)
+        await respond_within(response, entered)(scope, receive, sender)
     except Exception as exception:
         failure = Failure(exception, body, started)
         await fail_inside(failure, scope, receive, send, app)
 
 
 async def respond_inside(
-    response: Any, body: Body | None, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    response: Any,
+    body: Body | None,
+    entered: Entered,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    app: ASGIApp,
 ) -> None:
     """Do what respond() does inside the middleware, which was passed over.
 
     For what the middleware's stand-in does not know: streams, files, whatever Response it is.
     """
-    scope["camshaft.failure"] = (response, body)
+    scope["camshaft.failure"] = (response, body, entered)
     await app(scope, receive, send)
 
 
@@ -243,6 +246,7 @@ async def respond_json_inside(
     status: int,
     content: bytes,
     body: Body | None,
+    entered: Entered,
     scope: Scope,
     receive: Receive,
     send: Send,
@@ -250,7 +254,7 @@ async def respond_json_inside(
 ) -> None:
     """Let the middleware, which was passed over, see to an answer that was made natively."""
     response = Response(content, status_code=status, media_type="application/json")
-    await respond_inside(response, body, scope, receive, send, app)
+    await respond_inside(response, body, entered, scope, receive, send, app)
 
 
 async def send_answer(
@@ -380,6 +384,14 @@ def invalid_response(exception: Any, plan: Plan, scope: Scope, content: Any) -> 
     )
 
 
+async def call_limited(node: Node, values: dict[str, Any]) -> Any:
+    """Call a dependency with a max_concurrency; its semaphore is one of AnyIO's for each loop."""
+    async with node.dependant.concurrency.get_semaphore():
+        if node.kind == Kind.COROUTINE:
+            return await node.call(**values)
+        return await _core.run_in_thread(node.call, **values)
+
+
 def validate_in_thread(field: Any, content: Any) -> Awaitable[Any]:
     """The validation of what a `def` endpoint returned, where FastAPI does it."""
     return _core.run_in_thread(field.validate, content, {}, loc=("response",))
@@ -395,11 +407,6 @@ def inject(kind: int, scopes: tuple[str, ...]) -> Any:
     del response.headers["content-length"]
     response.status_code = None  # type: ignore[assignment]
     return response
-
-
-def enter(dependant: Any, stack: Any, values: dict[str, Any], request: Request) -> Awaitable[Any]:
-    """Enter a dependency with yield on FastAPI's exit stack."""
-    return _solve_generator(dependant=dependant, stack=stack, sub_values=values, request=request)
 
 
 def build(answer: Answer, content: Any, background: Any, injected: Response | None) -> Response:

@@ -34,6 +34,7 @@ from fastapi import (
     Security,
     UploadFile,
 )
+from fastapi.exceptions import ResponseValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
@@ -445,7 +446,10 @@ async def _ask(app: Any, method: str, target: str, headers: Any, body: str = "")
     try:
         await app(scope, receive, send)
     except Exception as error:
-        found.append((type(error).__name__, str(error)))
+        # Its text names the endpoint by what FastAPI keeps of functions by their id(), which a
+        # function has had before that is gone.
+        told = error.errors() if isinstance(error, ResponseValidationError) else str(error)
+        found.append((type(error).__name__, told))
     # A body in pieces is the same body.
     bodies = [message for message in found if isinstance(message, dict) and "body" in message]
     whole = b"".join(message["body"] for message in bodies)

@@ -14,7 +14,7 @@ from camshaft.application import ApplicationError, call_factory, import_applicat
 from camshaft.config import STARTUP_FAILURE
 from camshaft.fastapi.compiler import Compiler, count_routes, is_operation, name_layers
 from camshaft.fastapi.find import find_application
-from camshaft.fastapi.plan import Entry
+from camshaft.fastapi.plan import Entry, Table
 
 NATIVE, FASTAPI, OTHER = "native", "fastapi", "other"
 """The modes of a route: by a plan; by FastAPI, though it is one of its path operations; no path
@@ -26,23 +26,44 @@ def explain(app: Any, *, strict: bool = False) -> dict[str, Any]:
     from camshaft.fastapi.releases import installed_versions
 
     table = Compiler(app, "strict" if strict else "native")()
-    native, operations = count_routes(table)
+    routes, native, operations = _explain_table(table, "", strict, (app,))
     return {
         "versions": installed_versions(),
         "native": native,
         "operations": operations,
         "before_middleware": table.whole,
         "middleware": name_layers(table) if table.whole else table.behind,
-        "routes": [_explain_entry(entry) for entry in table.entries],
+        "routes": routes,
     }
 
 
-def _explain_entry(entry: Entry) -> dict[str, Any]:
+def _explain_table(
+    table: Table, prefix: str, strict: bool, outer: tuple[Any, ...]
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Return the routes of a table, with those of applications mounted in it, and their numbers.
+
+    `outer` are the applications that it is mounted in, and its own.
+    """
+    native, operations = count_routes(table)
+    routes = []
+    for entry in table.entries:
+        routes.append(_explain_entry(entry, prefix))
+        inner = entry.mounted
+        if inner is None or any(inner is each for each in outer):
+            continue
+        of_inner = Compiler(inner, "strict" if strict else "asgi")()
+        more = _explain_table(of_inner, prefix + entry.path, strict, (*outer, inner))
+        routes += more[0]
+        native, operations = native + more[1], operations + more[2]
+    return routes, native, operations
+
+
+def _explain_entry(entry: Entry, prefix: str) -> dict[str, Any]:
     mode = FASTAPI if is_operation(entry) else OTHER
     return {
         "mode": mode if entry.plan is None else NATIVE,
         "methods": sorted(entry.methods),
-        "path": entry.path,
+        "path": prefix + entry.path,
         "endpoint": _endpoint(entry),
         "reason": entry.reason,
         "advice": entry.advice,

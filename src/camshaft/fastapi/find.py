@@ -25,3 +25,13 @@ def find_application(app: object) -> Any:
         if app is None:
             break
     return None
+
+
+def mounted_application(route: object) -> Any:
+    """Return the FastAPI object that a route of Starlette's mounts, in middleware or not.
+
+    None for what mounts none.
+    """
+    from starlette.routing import Mount
+
+    return find_application(getattr(route, "app", None)) if isinstance(route, Mount) else None

@@ -92,6 +92,7 @@ class Node:
     injected: tuple[tuple[Injected, str], ...]  # and the keyword arguments for it
     security_scopes: tuple[str, ...]  # for SecurityScopes
     slot: int  # nodes with the same cache key have the same
+    limited: bool  # Depends(max_concurrency=...): FastAPI's semaphore is around it
     use_cache: bool  # takes what an earlier node left in the slot
     function_scope: bool  # a generator that is left before the response is sent
     dependant: Any  # FastAPI's Dependant
@@ -164,6 +165,8 @@ class Entry:
     # The limits for forms of the application's router and those that lead to it, outermost first:
     # their own dicts, none of which was empty.
     form_limits: tuple[dict[str, Any], ...] = ()
+    # The FastAPI application that is mounted here, which has a table of its own.
+    mounted: Any = None
     # For `camshaft explain`: the path as the user sees it, and without a plan what to change to
     # have one, in words; empty where nothing is to be done about it.
     path: str = ""

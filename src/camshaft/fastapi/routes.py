@@ -17,6 +17,7 @@ from starlette import convertors
 from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute, compile_path
 
 from camshaft.fastapi import schema
+from camshaft.fastapi.find import mounted_application
 from camshaft.fastapi.handlers import describe_plan, handler_of
 from camshaft.fastapi.plan import Entry, Plan
 from camshaft.fastapi.reasons import NotUnderstood, name_of
@@ -212,12 +213,11 @@ class Flattener:
         except _OddPath as why:
             prefix = why.prefix
         prefix = _literal(mount.path + "/") if prefix is None else prefix
-        self._add_barrier(
-            mount.path,
-            f"a mounted application, {name_of(type(mount._base_app))}",
-            "include its router in this application, if it is one of FastAPI's",
-            prefix,
-        )
+        mounted = mounted_application(mount)
+        reason = f"a mounted application, {name_of(type(mount._base_app))}"
+        if mounted is not None:
+            reason += ", whose own routes follow, behind the middleware"
+        self._add_barrier(mount.path, reason, prefix=prefix, mounted=mounted)
 
     def _add_barrier(
         self,
@@ -226,6 +226,7 @@ class Flattener:
         advice: str = "",
         prefix: str | None = None,
         route: Any = None,
+        mounted: Any = None,
     ) -> None:
         self.entries.append(
             Entry(
@@ -238,6 +239,7 @@ class Flattener:
                 prefix=prefix,
                 route=route,
                 after_included=self._after_included,
+                mounted=mounted,
                 path=path,
                 advice=advice,
             )
