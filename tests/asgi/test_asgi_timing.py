@@ -8,7 +8,10 @@ those that shall not are hours.
 import asyncio
 import contextlib
 import gc
+import os
 import socket
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -339,7 +342,51 @@ def test_little_is_taken_for_a_peer_that_never_reads(size: int) -> None:
         client.send(get())
         served.until(lambda: bool(taken))
         served.until(lambda: served.http.connections == served.http.tasks == 0)
-    assert sum(taken) < 1024 * 1024
+    assert sum(taken) < 512 * 1024
+
+
+def far_end_of(client: Client) -> socket.socket:
+    """The server's socket of a connection, which is in this process."""
+    for name in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found = socket.socket(fileno=os.dup(int(name.name)))
+            if found.getpeername() == client.sock.getsockname():
+                return found
+            found.close()
+    raise AssertionError("no such connection")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells what is unsent")
+def test_more_is_taken_for_a_peer_that_waits_for_a_busy_loop() -> None:
+    """Who has read everything before the loop comes by again is given more to read meanwhile."""
+    least = 96 * 1024
+    limit = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal limit
+        with far_end_of(client) as sock:
+            await answer(send, b"", more_body=True)
+            while limit <= least:
+                await send(
+                    {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
+                )
+                limit = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+            await send({"type": "http.response.body", "body": b"enough"})
+
+    async def be_busy() -> None:
+        while limit <= least:
+            time.sleep(0.005)
+            await asyncio.sleep(0)
+
+    with serve(app, LOOPS["camshaft"]) as served, served.connect() as client:
+        client.send(get())
+        busy = threading.Thread(target=served.run, args=(be_busy(),))
+        busy.start()
+        end = b""
+        while not end.endswith(b"enough\r\n0\r\n\r\n"):
+            end = (end + client.read_some())[-16:]
+        busy.join()
+    assert limit in [least << step for step in range(1, 5)]
 
 
 def test_peer_that_never_reads_what_little_there_is(start: Serve) -> None:

@@ -23,6 +23,7 @@
 #include "transport/address.h"
 #include "transport/inbox.h"
 #include "loop/loop.h"
+#include "net/unsent.h"
 #include "transport/notify.h"
 #include "transport/outbox.h"
 
@@ -54,8 +55,8 @@ typedef struct StreamObject {
     bool protocol_paused; /* pause_writing() was called last */
     bool finished;        /* connection_lost was called */
     bool held;            /* more will be written soon: see CamStream_Hold */
-    bool unsent_limited;  /* the kernel was told how much to take, on the first large output */
     bool told_ends;       /* near_end and far_end are what a proxy told, not the socket's */
+    cam_unsent unsent;    /* what the kernel was told to take, from the first large output on */
     CamOutbox outbox;
     size_t high_water;
     CamInbox inbox;

@@ -19,6 +19,8 @@
 #include <pythread.h>
 #include <string.h>
 #ifdef __linux__
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #endif
 #include <sys/socket.h>
@@ -28,7 +30,6 @@
 enum {
     DIRECT_SIZE = 64 * 1024,   /* buffers that are no bytes are from here on sent before copying */
     FILE_SLICE = 1024 * 1024,  /* of a file, at most this much in one call */
-    UNSENT_LIMIT = 256 * 1024, /* bytes that the kernel takes for a peer that does not read */
     WRITES_BEFORE_WARNING = 5, /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 };
 
@@ -87,21 +88,37 @@ static int send_file(StreamObject *stream, CamFileChunk *file, bool *more) {
  * of peers that ask for much and read nothing would have the loop copy all that before it serves
  * anybody else, and the kernel keep it. What the peer has room for does not count. */
 static void limit_unsent(StreamObject *stream) {
-    stream->unsent_limited = true;
 #ifdef TCP_NOTSENT_LOWAT
-    if (stream->native != NULL) {
-        int limit = UNSENT_LIMIT;
-        /* Fails for what is no TCP. */
-        (void)setsockopt(stream->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
-    }
+    int limit = cam_unsent_limit(&stream->unsent);
+    /* Fails for what is no TCP. */
+    (void)setsockopt(stream->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
 #endif
 }
 
-/* Sends until all is sent or the kernel takes no more. 0, or a positive errno. No user code. */
-static int send_queue(StreamObject *stream) {
-    if (stream->outbox.size > CAM_FLUSH_BUDGET && !stream->unsent_limited) {
+/* All that the kernel was given is on its way; false where it does not tell. */
+static bool is_dry(StreamObject *stream) {
+#ifdef SIOCOUTQNSD
+    int unsent;
+    return ioctl(stream->io.fd, SIOCOUTQNSD, &unsent) == 0 && unsent == 0;
+#else
+    (void)stream;
+    return false;
+#endif
+}
+
+/* The kernel has room again. */
+static void judge_unsent(StreamObject *stream) {
+    if (stream->unsent.step == 0) {
+        return;
+    }
+    int64_t now = CamLoop_Now();
+    bool dry = cam_unsent_was_late(&stream->unsent, now) && is_dry(stream);
+    if (cam_unsent_room(&stream->unsent, now, dry)) {
         limit_unsent(stream);
     }
+}
+
+static int send_chunks(StreamObject *stream) {
     while (stream->outbox.first != NULL) {
         CamFileChunk *file = cam_outbox_file(&stream->outbox);
         if (file != NULL) {
@@ -136,6 +153,20 @@ static int send_queue(StreamObject *stream) {
         }
     }
     return 0;
+}
+
+/* Sends until all is sent or the kernel takes no more. 0, or a positive errno. No user code. */
+static int send_queue(StreamObject *stream) {
+    cam_unsent *unsent = &stream->unsent;
+    if (stream->outbox.size > CAM_FLUSH_BUDGET && unsent->step == 0 && stream->native != NULL) {
+        cam_unsent_begin(unsent);
+        limit_unsent(stream);
+    }
+    int error = send_chunks(stream);
+    if (stream->outbox.first != NULL && unsent->step != 0) {
+        cam_unsent_full(unsent, CamLoop_Now());
+    }
+    return error;
 }
 
 /* The connection cannot be written: connection_lost gets the OSError, which is made only then,
@@ -337,6 +368,7 @@ int cam_stream_writable(LoopObject *Py_UNUSED(loop), PyObject *owner) {
     if (stream->lost || !is_blocked(stream)) {
         return 0;
     }
+    judge_unsent(stream);
     int error = send_queue(stream);
     if (error != 0) {
         send_failed(stream, error);
