@@ -3,7 +3,7 @@
  * Messages as events, from anywhere.
  *
  * The first byte of an input chooses requests or responses and how long pieces are, the next two
- * what is let pass and whether chunks are told. Beyond what the sanitizers see, an input fails when
+ * what is let pass and whether all is told. Beyond what the sanitizers see, an input fails when
  * the events or the outcome depend on the cuts, but for the pieces that targets, reasons and bodies
  * come in, and for how much of a start line is told before it turns out to be wrong; or when an
  * error does not last.
@@ -11,7 +11,7 @@
 #include "fuzz.h"
 #include "http/h1_stream.h"
 
-enum { INPUT_LIMIT = 1 << 14, TRACE_LIMIT = 1 << 18, CHUNKS_UNTOLD = 1 << 15 };
+enum { INPUT_LIMIT = 1 << 14, TRACE_LIMIT = 1 << 18, UNTOLD = 1 << 15 };
 
 typedef struct events {
     int result;
@@ -52,7 +52,8 @@ static void parse(events *out, const char *input, size_t size, size_t cut, size_
     cam_h1_stream stream;
     cam_h1_stream_init(&stream, response, limits);
     stream.lenient = lenient;
-    stream.chunks_untold = (lenient & CHUNKS_UNTOLD) != 0;
+    stream.chunks_untold = (lenient & UNTOLD) != 0;
+    stream.untold = lenient & UNTOLD ? 1 << CAM_H1_EVENT_BEGIN | 1 << CAM_H1_EVENT_END : 0;
     out->len = 0;
     out->last = 0;
     out->result = CAM_H1_EVENT_MORE;

@@ -24,7 +24,7 @@ typedef struct outcome {
     int result; /* the last: CAM_H1_EVENT_MORE or an error */
     size_t len;
     int open;  /* the kind of the piece that can go on, or -1 */
-    bool bare; /* chunks are not written down */
+    bool bare; /* neither chunks nor the beginning and end of messages are written down */
     char text[1 << 16];
 } outcome;
 
@@ -58,7 +58,8 @@ static void note(outcome *out, const cam_h1_stream *stream, int kind, const cam_
         [CAM_H1_EVENT_BEGIN] = "<", [CAM_H1_EVENT_CHUNK] = "[",   [CAM_H1_EVENT_CHUNK_END] = "]",
         [CAM_H1_EVENT_END] = ">",   [CAM_H1_EVENT_UPGRADE] = "^",
     };
-    if (out->bare && (kind == CAM_H1_EVENT_CHUNK || kind == CAM_H1_EVENT_CHUNK_END)) {
+    bool chunk = kind == CAM_H1_EVENT_CHUNK || kind == CAM_H1_EVENT_CHUNK_END;
+    if (out->bare && (chunk || kind == CAM_H1_EVENT_BEGIN || kind == CAM_H1_EVENT_END)) {
         return;
     }
     switch (kind) {
@@ -135,6 +136,7 @@ static bool feed(outcome *out, cam_h1_stream *stream, const char *text, size_t l
 
 typedef struct setting {
     bool response;
+    uint16_t untold;
     bool chunks_untold;
     bool bare;
     uint32_t lenient;
@@ -151,6 +153,7 @@ static void run(outcome *out, const setting *with, const char *text, size_t len,
     cam_h1_stream stream;
     cam_h1_stream_init(&stream, with->response, with->limits);
     stream.lenient = with->lenient;
+    stream.untold = with->untold;
     stream.chunks_untold = with->chunks_untold;
     if (step == 0) {
         if (feed(out, &stream, text, cut)) {
@@ -197,9 +200,10 @@ static void row(setting with, const char *text, size_t len, int result, const ch
         CHECK(strcmp(whole.text, told) == 0, "%s\nnot %s", whole.text, told);
     }
     cut_everywhere(&with, text, len);
-    /* Nothing but the chunks is missing where they are not told. */
+    /* Nothing else is missing where those are not told. */
     with.bare = true;
     run(&whole, &with, text, len, len > 0 ? len : 1, 0);
+    with.untold = 1 << CAM_H1_EVENT_BEGIN | 1 << CAM_H1_EVENT_END;
     with.chunks_untold = true;
     cut_everywhere(&with, text, len);
 }
@@ -258,12 +262,12 @@ static void test_trailers(void) {
             "<T(/)Host=a;Transfer-Encoding=chunked;|k[X=y;+( z)]>");
 }
 
-static void test_chunks_untold(void) {
-    const setting untold = {.chunks_untold = true};
+static void test_untold(void) {
+    const setting untold = {.untold = 1 << CAM_H1_EVENT_END, .chunks_untold = true};
     const char text[] = POST CHUNKED "\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\nX: y\r\n\r\n" GET;
     run(&whole, &untold, text, sizeof(text) - 1, sizeof(text) - 1, 0);
     CHECK(strcmp(whole.text,
-                 "<T(/)Host=a;Transfer-Encoding=chunked;|kB(hello!)X=y;]><T(/)Host=a;") == 0,
+                 "<T(/)Host=a;Transfer-Encoding=chunked;|kB(hello!)X=y;]<T(/)Host=a;") == 0,
           "%s", whole.text);
     cut_everywhere(&untold, text, sizeof(text) - 1);
 }
@@ -497,6 +501,7 @@ static void test_told_blocks(void) {
         stream.lenient = CAM_H1_LENIENT_KEEP_ALIVE;
         out->len = 0;
         out->open = -1;
+        out->bare = false;
         CHECK(!cam_h1_stream_at_block(&stream), "before a message");
         CHECK(feed(out, &stream, line, sizeof(line) - 1), "%d", out->result);
         CHECK(cam_h1_stream_at_block(&stream), "behind the start line");
@@ -572,7 +577,7 @@ int main(void) {
     failmalloc_install();
     test_requests();
     test_trailers();
-    test_chunks_untold();
+    test_untold();
     test_upgrades();
     test_wrong_requests();
     test_responses();

@@ -338,23 +338,23 @@ int cam_chunked_decode(cam_chunked *decoder, const char *buf, size_t len, size_t
     bool steps = (decoder->options & CAM_CHUNKED_STEPS) != 0;
     bool lenient = (decoder->options & LENIENT) != 0;
     for (size_t i = 0; i < len && decoder->state != DONE;) {
-        if (decoder->state == SIZE_START) {
-            size_t line = take_plain_size(decoder, buf + i, len - i);
-            if (line > 0) {
-                *consumed = i += line;
-                if (boundary(decoder, SIZE_LF) != CAM_CHUNKED_MORE) {
-                    return CAM_CHUNKED_SIZE;
-                }
-                continue;
-            }
-        } else if (decoder->state == DATA_CR && len - i >= 2 && buf[i] == '\r' &&
-                   buf[i + 1] == '\n') {
+        /* From the end of one chunk's data to the next one's in one go, if that is plain. */
+        if (decoder->state == DATA_CR && len - i >= 2 && buf[i] == '\r' && buf[i + 1] == '\n') {
             decoder->state = SIZE_START;
             *consumed = i += 2;
             if (steps) {
                 return CAM_CHUNKED_END;
             }
-            continue;
+        }
+        if (decoder->state == SIZE_START) {
+            size_t line = take_plain_size(decoder, buf + i, len - i);
+            *consumed = i += line;
+            if (line > 0 && boundary(decoder, SIZE_LF) != CAM_CHUNKED_MORE) {
+                return CAM_CHUNKED_SIZE;
+            }
+        }
+        if (i == len) {
+            break;
         }
         if (decoder->state == DATA) {
             size_t run = len - i;

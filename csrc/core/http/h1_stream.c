@@ -565,6 +565,7 @@ int cam_h1_stream_next(cam_h1_stream *stream, const char *buf, size_t len, size_
         state = (enum state)stream->state;
         result = next(stream, buf + *consumed, len - *consumed, &used, event);
         *consumed += used;
-    } while (result == CAM_H1_EVENT_MORE && state != (enum state)stream->state);
+    } while ((result == CAM_H1_EVENT_MORE && state != (enum state)stream->state) ||
+             (result > CAM_H1_EVENT_MORE && stream->untold >> result & 1));
     return result < 0 ? fail(stream, result) : result;
 }

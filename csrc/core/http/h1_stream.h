@@ -106,7 +106,9 @@ typedef struct cam_h1_stream {
 
     /* Set by the caller at any time. */
     uint32_t lenient;
-    /* Of chunks only the end of the last one is told: what does not need more of them is faster. */
+    /* What the caller has no use for is passed over: of CAM_H1_EVENT_BEGIN and _END, 1 << kind; and
+     * of chunks all but the end of the last one. */
+    uint16_t untold;
     bool chunks_untold;
 
     /* Private. */

@@ -172,6 +172,9 @@ static int parser_init(ParserObject *parser, PyObject *args, PyObject *kwargs, b
     memcpy(parser->callbacks, callbacks, sizeof(callbacks));
     cam_h1_stream_fini(&parser->stream);
     cam_h1_stream_init(&parser->stream, response, &limits);
+    parser->stream.untold =
+        (uint16_t)((callbacks[CAM_HTTP_ON_BEGIN] ? 0 : 1 << CAM_H1_EVENT_BEGIN) |
+                   (callbacks[CAM_HTTP_ON_COMPLETE] ? 0 : 1 << CAM_H1_EVENT_END));
     parser->stream.chunks_untold = callbacks[CAM_HTTP_ON_CHUNK_HEADER] == NULL &&
                                    callbacks[CAM_HTTP_ON_CHUNK_COMPLETE] == NULL;
     Py_CLEAR(parser->name);
