@@ -131,7 +131,8 @@ class _Command(click.Command):
 def main(context: click.Context, /, app: str, **settings: Any) -> None:
     """Serve APP, an ASGI application given as module:attribute.
 
-    `camshaft explain APP` shows how the routes of a FastAPI application are answered.
+    `camshaft explain APP` shows how the routes of a FastAPI application are answered;
+    `camshaft ctl` shows, reloads and stops a running master of --workers.
     """
     try:
         serve(app, **_defaults(settings))

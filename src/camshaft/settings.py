@@ -11,6 +11,7 @@ a line in `camshaft.unsupported` until it does.
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -19,7 +20,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from configparser import RawConfigParser
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import IO, Any, ClassVar, TypeVar, dataclass_transform
+from numbers import Real
+from types import NoneType
+from typing import IO, Any, ClassVar, TypeVar, dataclass_transform, get_args
 
 from camshaft.access_format import AccessFormatError, read_access_format
 from camshaft.binds import BindError, parse_bind
@@ -695,10 +698,28 @@ class Settings:
         """Check the values. Raises ConfigError for one that has no meaning."""
         for name, entry in self.table.items():
             value = getattr(self, name)
+            kinds = {*(get_args(entry.annotation) or (entry.annotation,))} - {NoneType}
+            if value is not None and kinds <= {int, float}:
+                value = _number(name, value, kinds)
+                setattr(self, name, value)
             check = one_of(entry.choices) if entry.choices else entry.check
             wrong = check(value) if check else None
             if wrong:
                 raise ConfigError(name, value, wrong)
+
+
+def _number(name: str, value: object, kinds: set[Any]) -> Any:
+    """Return the number that a setting is given as, also as the text that `os.environ` has of it.
+
+    `kinds` are what it may be: int, float or both. Raises ConfigError for anything else.
+    """
+    if isinstance(value, Real):
+        return value
+    for kind in (int, float):
+        if kind in kinds and isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return kind(value)
+    raise ConfigError(name, value, "a whole number" if kinds == {int} else "a number")
 
 
 def option_name(name: str) -> str:

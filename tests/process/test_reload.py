@@ -224,6 +224,18 @@ def test_ends_by_signal(
         assert "Traceback" not in server.log
 
 
+def test_sigint_that_a_script_ignores(serving: Callable[..., Serving]) -> None:
+    """`camshaft --reload ... &` in a script: the shell has it ignored for the command."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server = serving()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with server:
+        server.wait_for("Application startup complete")
+        assert server.stop(signal.SIGINT) == 0
+
+
 def test_second_signal_does_not_wait(serving: Callable[..., Serving]) -> None:
     with serving("--timeout-graceful-shutdown", "600") as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as stream:

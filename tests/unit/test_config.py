@@ -199,6 +199,18 @@ def test_values_without_a_meaning(settings: dict[str, Any], message: str) -> Non
     refused(message, **settings)
 
 
+def test_numbers_as_the_environment_has_them() -> None:
+    config = Config(app, port="8080", backlog="5", timeout_graceful_shutdown="2.5")  # type: ignore[arg-type]
+    assert (config.port, config.backlog, config.timeout_graceful_shutdown) == (8080, 5, 2.5)
+
+
+def test_what_is_no_number() -> None:
+    refused("--port http: a whole number.", port="http")
+    refused("--backlog 1.5: a whole number.", backlog="1.5")
+    refused("--timeout-linger soon: a number.", timeout_linger="soon")
+    refused("--fd: a whole number.", fd=[3])
+
+
 def test_headers_are_encoded() -> None:
     config = Config(app, headers=[("X-One", " 1 "), ("Server", "caf\xe9")])
     assert config.encoded_headers == [(b"x-one", b"1"), (b"server", b"caf\xe9")]

@@ -99,8 +99,9 @@ class Reloader:
             },
         )
         for number in _SIGNALS:
-            # nohup's.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            # nohup ignores SIGHUP, which stays so. A shell without job control ignores SIGINT for
+            # what it starts with `&`: that is for the terminal's, and `kill -INT` is meant.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self.handle_signal)
         # Before the process reads the files: what changes while it does is a change.
         self.changes.begin()
