@@ -19,6 +19,7 @@ from tests.leaks import (
     generators,
     http,
     loop,
+    masters,
     middleware,
     parsers,
     pipes,
@@ -27,6 +28,7 @@ from tests.leaks import (
     streams,
     tls,
     websocket,
+    worker,
 )
 from tests.leaks.measure import measure
 
@@ -55,6 +57,8 @@ MODULES = (
     middleware,
     bodies,
     generators,
+    worker,
+    masters,
 )
 
 

@@ -36,7 +36,7 @@ def plain(table: Table) -> Callable[[Callable[[Any], None]], None]:
     def enter(function: Callable[[Any], None]) -> None:
         @contextlib.contextmanager
         def scenario() -> Iterator[Run]:
-            loop = _new_loop()
+            loop = new_loop()
             try:
                 yield lambda: function(loop)
             finally:
@@ -53,7 +53,7 @@ def coroutine(table: Table) -> Callable[[Callable[[Any], Coroutine[Any, Any, Non
     def enter(function: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         @contextlib.contextmanager
         def scenario() -> Iterator[Run]:
-            loop = _new_loop()
+            loop = new_loop()
             try:
                 yield lambda: loop.run_until_complete(asyncio.wait_for(function(loop), 60))
             finally:
@@ -69,7 +69,7 @@ def _name(function: Callable[..., Any]) -> str:
     return function.__module__.rpartition(".")[2] + ": " + function.__name__.replace("_", " ")
 
 
-def _new_loop() -> camshaft.EventLoop:
+def new_loop() -> camshaft.EventLoop:
     loop = camshaft.new_event_loop()
     loop.set_exception_handler(lambda loop, context: None)
     return loop
