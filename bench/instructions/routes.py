@@ -16,7 +16,18 @@ from bench.instructions.rows import SOME, Row, Run
 MODES = ["off", "asgi", "native"]
 """Values of the setting `fastapi`: FastAPI itself, plans behind the middleware, plans before it."""
 
-ROUTES = ["asgi", "fastapi", "items", "depends", "json", "thread", "included", "cors", "yield"]
+ROUTES = [
+    "asgi",
+    "fastapi",
+    "items",
+    "depends",
+    "json",
+    "thread",
+    "included",
+    "cors",
+    "yield",
+    "session",
+]
 """Of bench.http.apps: the raw application first, which all the others contain."""
 
 
@@ -44,7 +55,7 @@ def requests(target: Target, mode: str) -> Run:
             target.app,
             interface="asgi3",
             fastapi=mode,
-            lifespan="off",
+            lifespan="on" if "sessions" in target.app else "off",
             access_log=False,
             log_level="warning",
         )

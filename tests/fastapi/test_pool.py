@@ -108,6 +108,22 @@ async def _tokens():
 
 
 @scenario
+async def callbacks_that_wait_for_threads(run):
+    """Beside the step that gives a call to a thread which rests, in the same turn or another."""
+    await run(int)
+    seen = []
+    for turns in range(6):
+        ran = threading.Event()
+        call = asyncio.ensure_future(run(ran.set))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns > 2:  # a call is given to a thread in its third step
+            seen.append(ran.wait(LIMIT / 2))
+        await call
+    return seen
+
+
+@scenario
 async def results(run):
     def function(*args, **kwargs):
         return args, kwargs

@@ -103,9 +103,15 @@ static bool is_deaf(PoolObject *pool) {
     return closed > 0;
 }
 
-/* Has the loop call `step`, which is the method `name`, soon; from any thread. 0, or -1 with an
- * exception. */
-static int ask_loop(PoolObject *pool, CamStep step, PyObject *name) {
+/* Has the loop call `step`, which is the method `name`, soon; from any thread. `late` is as of
+ * CamPool_Over(), or NULL. 0, or -1 with an exception. */
+static int ask_loop(PoolObject *pool, CamStep step, PyObject *name, LoopObject **late) {
+    if (pool->ours != NULL && late != NULL) {
+        bool wakes = false;
+        int status = CamLoop_EnqueueLate(pool->ours, step, (PyObject *)pool, &wakes);
+        *late = wakes ? pool->ours : NULL;
+        return status;
+    }
     if (pool->ours != NULL) {
         return CamLoop_Enqueue(pool->ours, step, (PyObject *)pool);
     }
@@ -121,12 +127,12 @@ static int ask_loop(PoolObject *pool, CamStep step, PyObject *name) {
 
 /* ask_loop(), again and again while only memory is wanting: nobody else would tell the loop. False
  * when the loop was closed. */
-static bool insist(PoolObject *pool, CamStep step, PyObject *name) {
+static bool insist(PoolObject *pool, CamStep step, PyObject *name, LoopObject **late) {
     for (;;) {
         if (is_seen_deaf(pool)) {
             return false;
         }
-        if (ask_loop(pool, step, name) == 0) {
+        if (ask_loop(pool, step, name, late) == 0) {
             return true;
         }
         if (is_deaf(pool)) {
@@ -159,7 +165,7 @@ static int deliver(PoolObject *pool) {
         Py_DECREF(call);
         if (exception != NULL) {
             if (pool->over.first != NULL && !pool->delivering) {
-                (void)CamPool_Over(pool, CamCallQueue_Pop(&pool->over));
+                (void)CamPool_Over(pool, CamCallQueue_Pop(&pool->over), NULL);
             }
             PyErr_SetRaisedException(exception);
             return -1;
@@ -173,13 +179,13 @@ static int deliver_step(LoopObject *Py_UNUSED(loop), PyObject *op) {
     return deliver((PoolObject *)op);
 }
 
-bool CamPool_Over(PoolObject *pool, ThreadCallObject *call) {
+bool CamPool_Over(PoolObject *pool, ThreadCallObject *call, LoopObject **late) {
     CamCallQueue_Push(&pool->over, call);
     if (pool->delivering) {
         return true;
     }
     pool->delivering = true;
-    return insist(pool, deliver_step, pool->state->fastapi.pool->str__deliver);
+    return insist(pool, deliver_step, pool->state->fastapi.pool->str__deliver, late);
 }
 
 /* ---- where there are too few threads ---- */
@@ -202,7 +208,7 @@ static int reinforce(PoolObject *pool) {
             return 0;
         }
         call->exception = exception;
-        (void)CamPool_Over(pool, call);
+        (void)CamPool_Over(pool, call, NULL);
     }
     return 0;
 }
@@ -218,7 +224,7 @@ void CamPool_Relieve(PoolObject *pool) {
         return;
     }
     pool->reinforcing = true;
-    (void)insist(pool, reinforce_step, pool->state->fastapi.pool->str__reinforce);
+    (void)insist(pool, reinforce_step, pool->state->fastapi.pool->str__reinforce, NULL);
 }
 
 /* ---- the pool of a loop ---- */

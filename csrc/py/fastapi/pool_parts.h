@@ -223,8 +223,10 @@ unsigned CamPool_Forks(void);
  * exception: then it will not be run. Runs user code (threads are started). */
 int CamPool_Submit(cam_state *state, ThreadCallObject *call);
 
-/* A worker has ended a call, which it gives away. False when nobody can be told any more. */
-bool CamPool_Over(PoolObject *pool, ThreadCallObject *call);
+/* A call has ended, which is given away. False when nobody can be told any more. If *late is a loop
+ * afterwards, CamLoop_WakeLate() is still to be called with it; NULL: from the loop's own thread.
+ */
+bool CamPool_Over(PoolObject *pool, ThreadCallObject *call, LoopObject **late);
 
 /* Sees to it that a thread will look into the queue, if calls wait there; from any thread. */
 void CamPool_Relieve(PoolObject *pool);

@@ -35,7 +35,11 @@ bool CamWorker_Wake(PoolObject *pool) {
     }
     get_up(pool, worker);
     pool->seekers++;
-    PyThread_release_lock(worker->rest);
+    if (pool->ours != NULL && pool->ours->thread == PyThread_get_thread_ident()) {
+        CamLoop_HandOver(pool->ours, worker->rest);
+    } else {
+        PyThread_release_lock(worker->rest);
+    }
     return true;
 }
 
@@ -90,29 +94,40 @@ static void release_thread(PoolObject *pool, PyObject *names) {
  * as none. */
 static void work(WorkerObject *self, PoolObject *pool, PyObject *names) {
     unsigned forks = pool->forks;
+    LoopObject *late = NULL; /* a loop that has been told of an end, and is yet to be woken */
     for (;;) {
         ThreadCallObject *call = CamCallQueue_Pop(&pool->waiting);
         if (call == NULL) {
             pool->seekers--;
-            if (pool->retired) {
-                return;
+            bool retired = pool->retired;
+            if (!retired) {
+                lie_down(pool, self);
             }
-            lie_down(pool, self);
-            Py_BEGIN_ALLOW_THREADS(void)
-            PyThread_acquire_lock(self->rest, WAIT_LOCK);
+            Py_BEGIN_ALLOW_THREADS
+            if (late != NULL) {
+                CamLoop_WakeLate(late);
+            }
+            if (!retired) {
+                PyThread_acquire_lock(self->rest, WAIT_LOCK);
+            }
             Py_END_ALLOW_THREADS
-            if (self->leaving) {
+            late = NULL;
+            if (retired || self->leaving) {
                 return;
             }
             continue;
         }
         pool->seekers--;
+        if (late != NULL) {
+            CamLoop_WakeLate(late);
+            late = NULL;
+        }
         CamPool_Relieve(pool);
         CamThreadCall_Work(call, names);
         /* From here on the next call is this thread's, so that who is told of this one finds a
          * thread for another. */
         pool->seekers++;
-        if (!CamPool_Over(pool, call)) {
+        if (!CamPool_Over(pool, call, &late)) {
             if (CamPool_Retire(pool) < 0) {
                 PyErr_WriteUnraisable(pool->loop);
             }

@@ -119,6 +119,77 @@ void CamLoop_FlushLater(LoopObject *loop, CamFlush *flush, size_t size) {
     }
 }
 
+void CamLoop_HandOver(LoopObject *loop, PyThread_type_lock lock) {
+    CamLoop_EndHandOver(loop);
+    loop->handover = lock;
+    if (!loop->turning) {
+        CamLoop_EndHandOver(loop);
+    }
+}
+
+int CamLoop_EnqueueLate(LoopObject *loop, CamStep step, PyObject *owner, bool *late) {
+    bool waiting = loop->waiting;
+    loop->waiting = false;
+    if (CamLoop_Enqueue(loop, step, owner) < 0) {
+        loop->waiting = waiting;
+        return -1;
+    }
+    if (waiting) {
+        atomic_fetch_add(&loop->wakers, 1);
+    }
+    *late = waiting;
+    return 0;
+}
+
+void CamLoop_WakeLate(LoopObject *loop) {
+    (void)cam_poll_wake(&loop->poll);
+    atomic_fetch_sub(&loop->wakers, 1);
+}
+
+enum { WAKES_TO_TRY = 32 };
+
+/* Wakes a loop that waits. A thread that has one thing to say and then waits for the answer lets go
+ * of the GIL first, so that the loop does not wake up to wait for that; one that has many to say
+ * says them all first, and the loop wakes up once. Which of them it is the last wake-ups tell: did
+ * anything else come before the loop ran? Where it lets go each time nothing can, so that now and
+ * then it does not. */
+static void wake_waiting(LoopObject *loop) {
+    loop->single_wakes = loop->gathered ? 0 : loop->single_wakes + 1;
+    loop->gathered = false;
+    if (loop->single_wakes % WAKES_TO_TRY == 0) {
+        (void)cam_poll_wake(&loop->poll);
+        return;
+    }
+    atomic_fetch_add(&loop->wakers, 1);
+    Py_BEGIN_ALLOW_THREADS(void)
+    CamLoop_WakeLate(loop);
+    Py_END_ALLOW_THREADS
+}
+
+int CamLoop_EnqueueShared(LoopObject *loop, CamStep step, PyObject *owner) {
+    bool waiting = loop->waiting;
+    loop->waiting = false;
+    if (CamLoop_Enqueue(loop, step, owner) < 0) {
+        loop->waiting = waiting;
+        return -1;
+    }
+    if (waiting) {
+        wake_waiting(loop);
+    } else if (loop->thread != PyThread_get_thread_ident()) {
+        loop->gathered = true;
+    }
+    return 0;
+}
+
+/* Closes the poller, once nobody writes to its wake-up any more: those who do need no GIL for that.
+ * In a forked child they are the parent's threads. */
+static void close_poller(LoopObject *loop) {
+    while (atomic_load(&loop->wakers) > 0 && !CamLoop_IsForeign(loop)) {
+        sched_yield();
+    }
+    cam_poll_fini(&loop->poll);
+}
+
 void CamLoop_Rest(LoopObject *loop, CamRest *rest) {
     if (rest->link == NULL) {
         rest->next = loop->resting;
@@ -255,7 +326,8 @@ static inline PyObject *schedule_soon(LoopObject *loop, const char *name, bool a
     if (handle != NULL && any_thread) {
         CamHandle_Share(handle);
     }
-    if (handle != NULL && CamLoop_Enqueue(loop, NULL, (PyObject *)handle) < 0) {
+    if (handle != NULL && (any_thread ? CamLoop_EnqueueShared(loop, NULL, (PyObject *)handle)
+                                      : CamLoop_Enqueue(loop, NULL, (PyObject *)handle)) < 0) {
         Py_CLEAR(handle);
     }
     return (PyObject *)handle;
@@ -675,7 +747,7 @@ static PyObject *loop_close(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     }
     loop->closed = true;
     loop_drop_all(loop);
-    cam_poll_fini(&loop->poll);
+    close_poller(loop);
     loop_free_memory(loop);
     Py_RETURN_NONE;
 }
@@ -794,7 +866,7 @@ static void loop_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     loop_clear(self);
-    cam_poll_fini(&loop->poll);
+    close_poller(loop);
     loop_free_memory(loop);
     type->tp_free(self);
     Py_DECREF(type);

@@ -18,6 +18,7 @@
 #include "transport/spare.h"
 #include "net/poll.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -123,13 +124,18 @@ struct LoopObject {
     bool plain;      /* call_soon() and create_task() are those written here */
     bool fast_tasks; /* create_task() may drive its tasks itself: loop/task.h */
     bool debug;
-    bool waiting;           /* blocked, or about to be, without the GIL */
-    bool sock_bulk;         /* the last sock_recv was a large one; see sock.c */
-    bool turning;           /* inside _run(): a second entry is refused */
-    bool timing;            /* inside a step that debug mode times */
-    bool waited;            /* the last turn waited for descriptors, and some were ready */
-    unsigned unpolled;      /* turns since the poller was asked */
+    bool waiting;      /* blocked, or about to be, without the GIL */
+    bool gathered;     /* since it was woken last, other threads had more to say before it ran */
+    bool sock_bulk;    /* the last sock_recv was a large one; see sock.c */
+    bool turning;      /* inside _run(): a second entry is refused */
+    bool timing;       /* inside a step that debug mode times */
+    bool waited;       /* the last turn waited for descriptors, and some were ready */
+    unsigned unpolled; /* turns since the poller was asked */
     unsigned doubted_polls; /* polls since nothing was doubted, or what was has been verified */
+    /* Held by a thread that has work of the loop's, NULL for none: CamLoop_HandOver(). */
+    PyThread_type_lock handover;
+    unsigned single_wakes; /* in a row, by threads that had nothing more to say */
+    atomic_uint wakers;    /* threads that are in CamLoop_WakeLate(), or about to be */
 };
 
 enum {
@@ -158,6 +164,29 @@ static inline int CamLoop_Enqueue(LoopObject *loop, CamStep step, PyObject *owne
     }
     return 0;
 }
+
+/* From a step of the loop's: releases the lock that another thread waits on, which then wants the
+ * GIL, but not before the loop lets go of that, if it is about to wait. No other step is made
+ * before. */
+void CamLoop_HandOver(LoopObject *loop, PyThread_type_lock lock);
+
+/* Releases the lock that was handed over last, if it is not yet. */
+static inline void CamLoop_EndHandOver(LoopObject *loop) {
+    if (loop->handover != NULL) {
+        PyThread_type_lock lock = loop->handover;
+        loop->handover = NULL;
+        PyThread_release_lock(lock);
+    }
+}
+
+/* CamLoop_Enqueue() from any thread, which may let go of the GIL. */
+int CamLoop_EnqueueShared(LoopObject *loop, CamStep step, PyObject *owner);
+
+/* CamLoop_Enqueue() from another thread that is about to let go of the GIL: if *late is true
+ * afterwards, it calls CamLoop_WakeLate() without the GIL then, and with nothing in between that
+ * may take long. So the loop does not wake up to wait for the GIL. */
+int CamLoop_EnqueueLate(LoopObject *loop, CamStep step, PyObject *owner, bool *late);
+void CamLoop_WakeLate(LoopObject *loop);
 
 /* A new asyncio.Future of this loop; NULL with an exception. Runs user code only where the loop's
  * class overrides get_debug(). */

@@ -109,6 +109,7 @@ static int poll_descriptors(LoopObject *loop) {
     }
     int count;
     if (limit == 0) {
+        CamLoop_EndHandOver(loop);
         if (loop->watch_count == 0 && ++loop->unpolled < UNPOLLED_TURNS) {
             return 0;
         }
@@ -127,7 +128,12 @@ static int poll_descriptors(LoopObject *loop) {
             limit = DOUBTED_WAIT;
         }
         loop->waiting = true;
+        PyThread_type_lock handover = loop->handover;
+        loop->handover = NULL;
         Py_BEGIN_ALLOW_THREADS
+        if (handover != NULL) {
+            PyThread_release_lock(handover);
+        }
         count = cam_poll_wait(&loop->poll, limit, events, EVENTS_PER_WAIT);
         Py_END_ALLOW_THREADS
         loop->waiting = false;
@@ -229,6 +235,9 @@ static int run_ready(LoopObject *loop) {
             return -1;
         }
         Py_DECREF(entry.owner);
+        if (left > 1) { /* what comes next may take its time, or wait for that thread */
+            CamLoop_EndHandOver(loop);
+        }
     }
     return 0;
 }
@@ -261,6 +270,7 @@ PyObject *CamTurn_Run(LoopObject *loop) {
         }
     } while (status == 0 && !loop->stopping);
     loop->turning = false;
+    CamLoop_EndHandOver(loop);
     CamLoop_ForgetFutures(loop);
     /* Also when an exception leaves the loop: asyncio would have sent it by now. What a forked
      * child finds here is its parent's to send. */
