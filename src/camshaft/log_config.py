@@ -5,6 +5,7 @@ Apart from Config, because a master has its lines look as its workers' do, and i
 it can (see camshaft.master).
 """
 
+import contextlib
 import copy
 import importlib
 import json
@@ -12,10 +13,12 @@ import logging
 import logging.config
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from camshaft.logging import LOG_LEVELS, TRACE_LOG_LEVEL
 from camshaft.lost_lines import count_lost_lines
+
+logger = logging.getLogger("uvicorn.error")
 
 _TEXT_FORMATTERS = ("camshaft.logging.DefaultFormatter", "camshaft.logging.AccessFormatter")
 
@@ -61,25 +64,37 @@ def configure_logging(settings: LogSettings) -> None:
 
 
 def reopen_logs() -> None:
-    """Open the files of log handlers again, as after they have been renamed to be rotated."""
+    """Open the files of log handlers again, as after they have been renamed to be rotated.
+
+    A file that cannot be opened is told of, and its lines go on to where they went.
+    """
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     handlers = {
         handler
-        for logger in loggers
-        if isinstance(logger, logging.Logger)
-        for handler in logger.handlers
+        for each in loggers
+        if isinstance(each, logging.Logger)
+        for handler in each.handlers
+        if isinstance(handler, logging.FileHandler)
     }
     for handler in handlers:
-        if not isinstance(handler, logging.FileHandler):
-            continue
-        handler.acquire()
         try:
-            # The next line opens it.
-            stream, handler.stream = handler.stream, None
-            if stream is not None:
-                stream.close()
-        finally:
-            handler.release()
+            _reopen(handler)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            logger.error("Cannot open %s again: %s.", handler.baseFilename, reason.lower())
+
+
+def _reopen(handler: logging.FileHandler) -> None:
+    handler.acquire()
+    try:
+        former: IO[str] | None = handler.stream
+        if former is not None:
+            # Here and not by the next line, whoever writes that, which would fail.
+            handler.stream = handler._open()
+            with contextlib.suppress(OSError):
+                former.close()
+    finally:
+        handler.release()
 
 
 def _apply(settings: LogSettings) -> None:

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from command_process import LIMIT, Serving
+from command_process import LIMIT, Serving, run_command
 
 APPS = Path(__file__).resolve().parent / "apps"
 
@@ -43,6 +44,42 @@ def children(pid: int) -> list[int]:
         if entry.isdecimal() and int(parent) == pid and state not in "ZX":
             found.append(int(entry))
     return found
+
+
+def log_config(path: Path) -> dict[str, Any]:
+    """A configuration of logging that has the server's lines in a file."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"file": {"class": "logging.FileHandler", "filename": str(path)}},
+        "loggers": {"uvicorn": {"handlers": ["file"], "level": "INFO"}},
+    }
+
+
+def marked(mark: str) -> list[int]:
+    """The processes in whose environment this stands that run, whoever their parents are."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                variables = file.read().split(b"\0")
+        except OSError:
+            continue
+        if mark.encode() in variables and is_running(int(entry)):
+            found.append(int(entry))
+    return found
+
+
+def run_to_the_end(
+    directory: Path, *arguments: str, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself and leaves no process. The directory is to be its own."""
+    done = run_command(*arguments, cwd=APPS, TEST_MARK=str(directory), **extra)
+    left = marked(f"TEST_MARK={directory}")
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == [], done.stderr
+    return done
 
 
 class Mastering(Serving):

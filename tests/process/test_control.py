@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 from command_process import LIMIT, run_command
-from masters import APPS, Mastering, children, is_running, wait_until, wait_until_gone
+from masters import (
+    APPS,
+    Mastering,
+    children,
+    is_running,
+    log_config,
+    wait_until,
+    wait_until_gone,
+)
 
 
 def ctl(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -171,19 +179,26 @@ def test_what_is_no_command(tmp_path: Path, path: Path, request_line: bytes) -> 
         assert master.stop() == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["dance"], "No such command 'dance'."),
+        (["SIGUSR7"], "No such command 'SIGUSR7'."),
+        (["scale", "many"], "Invalid value for 'WORKERS': 'many' is not a valid integer."),
+        (["reload", "now"], "Got unexpected extra argument (now)"),
+    ],
+)
+def test_what_ctl_does_not_know(path: Path, arguments: list[str], line: str) -> None:
+    """Nobody is asked: it does not matter whether there is a master."""
+    done = ctl(path, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"Error: {line}"
+
+
 def test_log_files_are_reopened(tmp_path: Path, path: Path) -> None:
     log = tmp_path / "log"
     config = tmp_path / "log.json"
-    config.write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "disable_existing_loggers": False,
-                "handlers": {"file": {"class": "logging.FileHandler", "filename": str(log)}},
-                "loggers": {"uvicorn": {"handlers": ["file"], "level": "INFO"}},
-            }
-        )
-    )
+    config.write_text(json.dumps(log_config(log)))
     with Mastering(
         tmp_path,
         "working:app",

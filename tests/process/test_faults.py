@@ -26,18 +26,22 @@ def can_trace() -> bool:
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace, which makes calls fail, does not work here")
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     "fault", ["EINTR", "ECONNABORTED", "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"]
 )
-def test_accept_that_fails(fault: str) -> None:
+def test_accept_that_fails(fault: str, workers: int) -> None:
     """Every third call. It is not the connection's fault, which is accepted by a later one."""
     port = free_port()
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"]
     inject = ["-e", f"inject=accept4:error={fault}:when=2+3"]
     server = [sys.executable, "-m", "camshaft", "app:app", "--port", str(port)]
+    server += ["--workers", str(workers)]
 
     async def run(process: Process) -> Count:
         async with Load(HOST, process.port, fresh=10, plain=5) as load:
+            while len(load.count.workers) < workers:
+                await load.answered(1)
             await load.answered(200)
         return load.count
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A master and its workers: start, end, more and fewer."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -8,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_process import LIMIT, environment, run_command
-from masters import APPS, Mastering, wait_until_gone
+from command_process import LIMIT, UnixConnection, environment, get
+from masters import APPS, Mastering, log_config, marked, run_to_the_end, wait_until_gone
 
 
 def test_lines_and_end(tmp_path: Path) -> None:
@@ -125,16 +127,16 @@ def test_serve_with_workers(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("more", [[], ["--preload"]])
 def test_what_cannot_start_ends_the_master(
-    arguments: list[str], status: int, line: str, more: list[str]
+    tmp_path: Path, arguments: list[str], status: int, line: str, more: list[str]
 ) -> None:
-    done = run_command(*arguments, *more, "--workers", "3", "--port", "0", cwd=APPS)
+    done = run_to_the_end(tmp_path, *arguments, *more, "--workers", "3", "--port", "0")
     assert done.returncode == status
     assert done.stderr.count(line) == 1
 
 
 def test_failing_lifespan_ends_the_master(tmp_path: Path) -> None:
     arguments = ["working:app", "--workers", "2", "--port", "0"]
-    done = run_command(*arguments, cwd=APPS, WORKING_FAILS=str(tmp_path))
+    done = run_to_the_end(tmp_path, *arguments, WORKING_FAILS=str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.count("ERROR:    no database") == 1
     assert done.stderr.count("failed to start") == 1
@@ -160,16 +162,8 @@ def test_bind_in_use_starts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = run_command(
-            "working:app",
-            "--workers",
-            "2",
-            "--bind",
-            f"unix:{path}",
-            "--bind",
-            f"127.0.0.1:{port}",
-            cwd=APPS,
-        )
+        binds = ("--bind", f"unix:{path}", "--bind", f"127.0.0.1:{port}")
+        done = run_to_the_end(tmp_path, "working:app", "--workers", "2", *binds)
     assert done.returncode == 3
     assert done.stderr == (
         f"ERROR:    [Errno 98] Cannot listen on 127.0.0.1:{port}: address already in use; "
@@ -185,38 +179,80 @@ def test_failed_start_leaves_no_files(tmp_path: Path, app: str, more: str) -> No
         # What is in use is bound last of all.
         address = f"127.0.0.1:{other.getsockname()[1] if not more else 0}"
         options = ["--workers", "2", "--uds", str(unix), "--control-socket", str(control)]
-        done = run_command(app, *options, "--metrics", address, *more.split(), cwd=APPS)
+        done = run_to_the_end(tmp_path, app, *options, "--metrics", address, *more.split())
     assert done.returncode == (1 if more else 3), done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "513", "many", "1.5"])
-def test_number_of_workers(count: str) -> None:
-    done = run_command("working:app", "--workers", count, cwd=APPS)
+def test_number_of_workers(tmp_path: Path, count: str) -> None:
+    done = run_to_the_end(tmp_path, "working:app", "--workers", count)
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: --workers {count}: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_what_no_other_process_can_be_given(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import camshaft\n"
-        "def factory(config, default): return default()\n"
-        "camshaft.serve('working:app', workers=2, port=0, ssl_context_factory=factory)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert done.returncode == 3
+@pytest.mark.parametrize("more", [[], ["--preload"]])
+def test_log_that_cannot_be_written(tmp_path: Path, more: list[str]) -> None:
+    config = tmp_path / "log.json"
+    config.write_text(json.dumps(log_config(tmp_path / "nowhere" / "log")))
+    options = ["--workers", "2", "--port", "0", "--log-config", str(config), *more]
+    done = run_to_the_end(tmp_path, "working:app", *options)
+    assert done.returncode == 2
     assert done.stderr == (
-        "ERROR:    --ssl-context-factory: worker processes cannot import it from the main script; "
-        "put it into a module.\n"
+        f"Error: --log-config {config}: Unable to configure handler 'file' ([Errno 2] No such file "
+        f"or directory: '{tmp_path}/nowhere/log').\n"
     )
+
+
+def test_log_that_cannot_be_written_any_more(tmp_path: Path) -> None:
+    """Lines go on to where they went, and the new workers that have no log are none."""
+    place, config = tmp_path / "place", tmp_path / "log.json"
+    log, unix = place / "log", tmp_path / "socket"
+    place.mkdir()
+    config.write_text(json.dumps(log_config(log)))
+    options = ("--log-config", str(config), "--uds", str(unix))
+    with Mastering(tmp_path, "working:app", *options, ready="") as master:
+
+        def lines() -> str:
+            return moved.read_text() if moved.exists() else log.read_text()
+
+        moved = tmp_path / "moved" / "log"
+        master.wait_until(
+            lambda: log.exists() and lines().count("startup complete") == 2, "two workers"
+        )
+        before = master.workers
+        place.rename(moved.parent)
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            master.send(number)
+        master.wait_until(lambda: "and the restart is given up" in lines(), "the reload's end")
+        # The master's, and each worker's.
+        master.wait_until(lambda: lines().count(f"Cannot open {log} again: ") == 3, "the signal")
+        assert master.workers == before
+        assert get(UnixConnection(str(unix)))[0] == 200
+        moved.parent.rename(place)
+        moved = log
+        master.send(signal.SIGHUP)
+        master.wait_until(
+            lambda: len(master.workers) == 2 and not set(master.workers) & set(before),
+            "new workers",
+        )
+        assert master.stop() == 0
+        assert "Traceback" not in master.log + lines()
+
+
+def test_processes_that_are_left_are_seen(tmp_path: Path) -> None:
+    """What the tests above rely on."""
+    mark = f"TEST_MARK={tmp_path}"
+    assert marked(mark) == []
+    command = "import subprocess, sys; subprocess.Popen(['sleep', '600'])"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=environment({"TEST_MARK": str(tmp_path)})
+    )
+    (left,) = marked(mark)
+    os.kill(left, signal.SIGKILL)
+    wait_until_gone(left)
+    assert done.returncode == 0
 
 
 def test_unix_socket_is_the_masters(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_process import APPS, LIMIT, Serving, environment, run_command
+from command_process import LIMIT, Serving, run_command
 
 GOOD = """
 import asyncio, os
@@ -273,18 +272,6 @@ def test_files_that_do_not_count(serving: Callable[..., Serving], project: Path)
         assert "in 'page.html'. Reloading" in detected
 
 
-def test_application_must_be_an_import_string(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("import camshaft\ncamshaft.serve(object(), reload=True)\n")
-    environ = {"PYTHONSAFEPATH": ""}
-    with pytest.raises(pytest.fail.Exception, match="ended with 3"):
-        Serving(tmp_path, command=[sys.executable, str(script)], env=environ)
-    assert (tmp_path / "server.err").read_text().splitlines()[-1] == (
-        "WARNING:  You must pass the application as an import string to enable "
-        "'reload' or 'workers'."
-    )
-
-
 def test_workers_are_excluded(serving: Callable[..., Serving]) -> None:
     with serving("--workers", "4") as server:
         assert text_of(server) == "first"
@@ -298,28 +285,3 @@ def test_address_in_use(tmp_path: Path) -> None:
     assert ended.returncode == 3
     assert f"Cannot listen on 127.0.0.1:{port}: address already in use" in ended.stderr
     assert "Started reloader" not in ended.stderr
-
-
-@pytest.mark.parametrize("options", ["reload=True", "workers=2"])
-def test_settings_that_no_process_can_be_given(tmp_path: Path, options: str) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import camshaft\n"
-        "if __name__ == '__main__':\n"
-        f"    camshaft.serve('served:app', app_dir={str(APPS)!r}, port=0, {options},\n"
-        "        ssl_context_factory=lambda config, make: make())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert done.returncode == 3
-    *before, said = done.stderr.splitlines()
-    assert [line for line in before if "Will watch for changes" not in line] == []
-    assert said == (
-        "ERROR:    --ssl-context-factory: it cannot be handed to the server's process; "
-        "what a module defines by name can."
-    )
