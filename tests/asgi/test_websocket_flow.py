@@ -209,7 +209,7 @@ def test_server_pings(start: Serve) -> None:
 
 def test_ping_that_is_not_answered(start: Serve) -> None:
     app = Recorder()
-    served = start(app, ws_ping_interval=0.02, ws_ping_timeout=0.02)
+    served = start(app, ws_ping_interval=0.02, ws_ping_timeout=0.5)
     with open_websocket(served) as ws:
         read_pings(ws, 2)
         assert ws.read_frame().opcode == PING

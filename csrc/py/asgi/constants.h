@@ -98,7 +98,6 @@
     X(ssl_object, "ssl_object")                                                                    \
     X(call_soon, "call_soon")                                                                      \
     X(call_later, "call_later")                                                                    \
-    X(create_future, "create_future")                                                              \
     X(create_task, "create_task")                                                                  \
     X(cancel, "cancel")                                                                            \
     X(throw, "throw")                                                                              \

@@ -62,10 +62,17 @@ void CamWait_Wake(WaitObject *self) {
     Py_DECREF(future);
 }
 
+static PyObject *create_future(cam_state *state, PyObject *loop) {
+    if (CamLoop_Check(state, loop) && ((LoopObject *)loop)->plain) {
+        return CamLoop_CreateFuture((LoopObject *)loop);
+    }
+    return PyObject_CallMethodNoArgs(loop, state->str_create_future);
+}
+
 /* Suspends on a new future, which *result becomes. */
 static PySendResult suspend(WaitObject *self, RunObject *run, PyObject **result) {
     cam_state *state = run->state;
-    PyObject *future = PyObject_CallMethodNoArgs(run->server->loop, state->asgi.str_create_future);
+    PyObject *future = create_future(state, run->server->loop);
     if (future == NULL || CamTask_MarkAwaited(state, future) < 0) {
         Py_XDECREF(future);
         end_wait(self);

@@ -14,6 +14,7 @@
 
 enum {
     JOIN_LIMIT = 16 * 1024, /* payloads up to this are copied into the transport's own memory */
+    SMALL_FRAME = 1024,     /* frames up to this are put together first, for one write */
 };
 
 /* ---- frames ---- */
@@ -45,6 +46,11 @@ static int write_frame(WebSocketObject *self, unsigned first, PyObject *object, 
             result = CamTransport_WriteBytes(self->state, transport, frame);
             Py_DECREF(frame);
         }
+    } else if (head_size + size <= SMALL_FRAME) {
+        char frame[SMALL_FRAME];
+        memcpy(frame, head, head_size);
+        memcpy(frame + head_size, data, size);
+        result = CamTransport_Write(self->state, transport, frame, head_size + size);
     } else {
         result = CamTransport_Write(self->state, transport, head, head_size);
         if (result == 0) {
@@ -144,6 +150,18 @@ static int write_binary(WebSocketObject *self, PyObject *data) {
 static int send_message(WebSocketObject *self, PyObject *event) {
     const cam_asgi_constants *c = &self->state->asgi;
     PyObject *data = NULL;
+    if (PyDict_CheckExact(event) && PyDict_GET_SIZE(event) == 2) { /* the type and one of them */
+        PyObject *text = PyDict_GetItemWithError(event, c->str_text);
+        if (text != NULL && PyUnicode_CheckExact(text)) {
+            Py_INCREF(text);
+            int sent = write_text(self, text);
+            Py_DECREF(text);
+            return sent;
+        }
+        if (text == NULL && PyErr_Occurred()) {
+            return -1;
+        }
+    }
     if (CamSend_Lookup(event, c->str_bytes, &data) < 0) {
         return -1;
     }

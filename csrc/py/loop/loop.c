@@ -768,7 +768,10 @@ static int has_method(PyTypeObject *type, PyObject *name, PyCFunction function) 
 
 static int is_plain_type(cam_state *state, PyTypeObject *type) {
     int plain = has_method(type, state->str_call_soon, FAST(loop_call_soon));
-    return plain > 0 ? has_method(type, state->str_create_task, FAST(loop_create_task)) : plain;
+    if (plain > 0) {
+        plain = has_method(type, state->str_create_task, FAST(loop_create_task));
+    }
+    return plain > 0 ? has_method(type, state->str_create_future, loop_create_future) : plain;
 }
 
 /* Notices when a method is replaced that C code would leave out: tests and tracers do that. */
@@ -779,7 +782,8 @@ static int loop_setattro(PyObject *self, PyObject *name, PyObject *value) {
         return -1;
     }
     if (PyUnicode_Compare(name, state->str_call_soon) == 0 ||
-        PyUnicode_Compare(name, state->str_create_task) == 0) {
+        PyUnicode_Compare(name, state->str_create_task) == 0 ||
+        PyUnicode_Compare(name, state->str_create_future) == 0) {
         int plain = value == NULL ? is_plain_type(state, Py_TYPE(self)) : 0;
         if (plain < 0) {
             return -1;

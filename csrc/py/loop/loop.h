@@ -121,7 +121,7 @@ struct LoopObject {
     CamDatagramBuffers *datagram_buffers;
     bool closed;
     bool stopping;
-    bool plain;      /* call_soon() and create_task() are those written here */
+    bool plain;      /* call_soon(), create_task() and create_future() are those written here */
     bool fast_tasks; /* create_task() may drive its tasks itself: loop/task.h */
     bool debug;
     bool waiting;      /* blocked, or about to be, without the GIL */

@@ -101,19 +101,37 @@ static int enter_task(cam_state *state, CamStockTask *task) {
     return 0;
 }
 
+/* Takes the item of a key out of the dict: a new reference, or NULL with an exception if there is
+ * none. */
+static PyObject *take_item(PyObject *dict, PyObject *key) {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *item;
+    if (PyDict_Pop(dict, key, &item) == 0) {
+        PyErr_SetObject(PyExc_KeyError, key);
+    }
+    return item;
+#else
+    return _PyDict_Pop(dict, key, NULL);
+#endif
+}
+
 static int leave_task(cam_state *state, CamStockTask *task) {
     PyObject *current = state->current_tasks;
-    PyObject *item = PyDict_GetItemWithError(current, task->loop);
+    PyObject *item = take_item(current, task->loop);
     if (item == (PyObject *)task) {
-        return PyDict_DelItem(current, task->loop);
+        Py_DECREF(item);
+        return 0;
     }
     if (item == NULL) {
-        if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_KeyError)) {
             return -1;
         }
-        item = Py_None;
+        PyErr_Clear();
+        item = Py_NewRef(Py_None);
+    } else if (PyDict_SetItem(current, task->loop, item) < 0) { /* it is another's */
+        Py_DECREF(item);
+        return -1;
     }
-    Py_INCREF(item);
     PyErr_Format(PyExc_RuntimeError, "Leaving task %R does not match the current task %R.", task,
                  item);
     release(item, NULL);
