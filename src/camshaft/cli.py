@@ -91,6 +91,12 @@ def _headers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> l
     return [header.split(":", 1) for header in given]
 
 
+def _directory(_: click.Context, __: click.Parameter, given: str) -> str:
+    if given and not os.path.isdir(given):
+        raise click.BadParameter(f"Directory {given!r} does not exist.")
+    return given
+
+
 class _Command(click.Command):
     """The command, and those whose names its first word may be."""
 
@@ -125,6 +131,7 @@ class _Command(click.Command):
     "--app-dir",
     envvar=_variables("app_dir"),
     default="",
+    callback=_directory,
     help="Directory to import APP from, instead of the current one.",
 )
 @click.pass_context

@@ -313,7 +313,9 @@ class Config(Settings):
         except (ImportStringError, ImportError) as error:
             reason = reason_of(error)
             if given in names:
-                reason += " Is uvicorn installed, and what it needs for this?"
+                reason = (
+                    f"{reason.removesuffix('.')}. Is uvicorn installed, and what it needs for this?"
+                )
             logger.error("Error loading %s %s. %s", option_name(setting), given, reason)
             raise SystemExit(STARTUP_FAILURE) from None
 

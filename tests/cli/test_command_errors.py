@@ -39,6 +39,14 @@ def test_names_that_do_not_exist(arguments: list[str], line: str) -> None:
     assert done.returncode == 3
 
 
+def test_app_dir_that_does_not_exist() -> None:
+    done = run_command("served:app", "--app-dir", "no/where")
+    assert done.stderr.splitlines()[-1] == (
+        "Error: Invalid value for '--app-dir': Directory 'no/where' does not exist."
+    )
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

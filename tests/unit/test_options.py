@@ -64,7 +64,7 @@ def test_options(command: Command) -> None:
     arguments = (
         "main:app --host 0.0.0.0 --port 80 --uds /run/x --fd 3 --workers 1 --loop asyncio "
         "--http camshaft --root-path /api --log-level warning --no-access-log --lifespan on "
-        "--factory --app-dir src --timeout-keep-alive 7 --timeout-graceful-shutdown 8 "
+        "--factory --app-dir / --timeout-keep-alive 7 --timeout-graceful-shutdown 8 "
         "--interface asgi3 --no-use-colors --no-server-header --no-date-header --backlog 9 "
         "--header X-A:1 --header X-B:2:3 --reset-contextvars --no-proxy-headers --ws none "
         "--ws-max-size 10 --ws-max-queue 11 --ws-ping-interval 12 --ws-ping-timeout 13 "
@@ -84,7 +84,7 @@ def test_options(command: Command) -> None:
         "access_log": False,
         "lifespan": "on",
         "factory": True,
-        "app_dir": "src",
+        "app_dir": "/",
         "timeout_keep_alive": 7,
         "timeout_graceful_shutdown": 8,
         "interface": "asgi3",

@@ -166,6 +166,17 @@ def test_class_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_class_whose_package_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit):
+        Config(app, http="zttp", log_config=None).load()
+    (record,) = caplog.records
+    assert "Error loading --http zttp. " in record.getMessage()
+    assert record.getMessage().endswith(". Is uvicorn installed, and what it needs for this?")
+
+
 def test_trace(caplog: pytest.LogCaptureFixture) -> None:
     """The messages of the application and the connections, as uvicorn logs them."""
     caplog.set_level(5, "uvicorn.asgi")
