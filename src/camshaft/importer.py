@@ -20,9 +20,11 @@ def import_from_string(text: object, example: str = "app") -> object:
         return text
     module_name, _, attributes = text.partition(":")
     if not module_name or not attributes:
+        # Of a file that was named, "app/main.py", the module.
+        module = module_name.removeprefix("./").removesuffix(".py").strip("/").replace("/", ".")
         raise ImportStringError(
             f'Import string "{text}" must be in format "<module>:<attribute>". '
-            f'For example: "{module_name or "main"}:{attributes or example}".'
+            f'For example: "{module or "main"}:{attributes or example}".'
         )
     try:
         if "/" in module_name or module_name.startswith("."):

@@ -25,6 +25,24 @@ def test_malformed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("", "main:app"),
+        ("os", "os:app"),
+        (":path", "main:path"),
+        ("main.py", "main:app"),
+        ("./main.py", "main:app"),
+        ("src/app/main.py", "src.app.main:app"),
+        ("src/", "src:app"),
+    ],
+)
+def test_malformed_has_an_example(text: str, example: str) -> None:
+    with pytest.raises(ImportStringError) as raised:
+        import_from_string(text)
+    assert str(raised.value).endswith(f'For example: "{example}".')
+
+
+@pytest.mark.parametrize(
     "module", ["no_such_module", "no_such_package.module", "os.path.no", ".os", ".."]
 )
 def test_no_such_module(module: str) -> None:
