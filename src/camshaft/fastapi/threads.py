@@ -26,12 +26,13 @@ _T = TypeVar("_T")
 
 KNOWN = frozenset(
     {
-        "e76bec78004fa499",  # 4.14.0
-        "cb7330a44f312010",  # 4.15.0
-        "c4494312230da896",  # 4.16.0
+        "0eadb0885775648d",  # 4.14.0
+        "80cc0c1a3a5e18ed",  # 4.15.0
+        "17042a9c653d4def",  # 4.16.0
     }
 )
-"""Digests of the parts of AnyIO that `_core.run_in_thread` was compared with."""
+"""Digests of the parts of AnyIO that `_core.run_in_thread`, and generators without a scope, were
+compared with."""
 
 
 class Found(NamedTuple):
@@ -77,6 +78,7 @@ PARTS = {
     "anyio._core._eventloop": ("set_current_async_library",),
     "anyio._backends._asyncio": (
         "find_root_task",
+        "CancelScope",
         "WorkerThread",
         "CapacityLimiter",
         "AsyncIOBackend.checkpoint",
