@@ -406,9 +406,14 @@ class Server:
 
     @property
     def _linger(self) -> float:
-        """Seconds that idle connections stay: over before the end is."""
+        """Seconds that idle connections stay: over before the end is.
+
+        Also where what came before them on the connection has been told to end; see _end_requests.
+        """
         linger, limit = self._patience, self._limit
-        return linger if limit is None else min(linger, limit / 4)
+        if limit is None:
+            return linger
+        return min(linger, max(limit / 4, limit / 2 - _DISCONNECT_BEFORE))
 
     @property
     def _patience(self) -> float:
