@@ -235,6 +235,20 @@ def test_sigint_that_a_script_ignores(serving: Callable[..., Serving]) -> None:
         assert server.stop(signal.SIGINT) == 0
 
 
+def test_main_script_without_a_guard(tmp_path: Path, project: Path) -> None:
+    script = project / "main.py"
+    script.write_text(
+        "import camshaft\ncamshaft.serve('served:app', reload=True, reload_dirs=['.'], port=0)\n"
+    )
+    command = [sys.executable, str(script)]
+    with Serving(tmp_path, "--port", "0", command=command, cwd=project, ready="exit code 3") as it:
+        assert (
+            "ERROR:    serve() is called while a new process imports the main script: "
+            'put the call below `if __name__ == "__main__":`.'
+        ) in it.lines
+        assert it.stop() == 0
+
+
 def test_second_signal_does_not_wait(serving: Callable[..., Serving]) -> None:
     with serving("--timeout-graceful-shutdown", "600") as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as stream:

@@ -4,6 +4,7 @@
 import asyncio
 import inspect
 import logging
+import multiprocessing
 import os
 import pickle
 import socket
@@ -42,6 +43,12 @@ def serve(app: object, *, app_dir: str | os.PathLike[str] | None = None, **setti
         # Before the logs are opened.
         os.umask(mask)
     config = Config(app, **settings)
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        logger.error(
+            "serve() is called while a new process imports the main script: "
+            'put the call below `if __name__ == "__main__":`.'
+        )
+        sys.exit(STARTUP_FAILURE)
     if config.use_subprocess and not isinstance(app, str):
         logger.warning(
             "You must pass the application as an import string to enable 'reload' or 'workers'."
