@@ -209,6 +209,47 @@ def test_what_other_processes_of_a_worker_inherit(tmp_path: Path, more: tuple[st
         wait_until_gone(*master.successors)
 
 
+WITHOUT_MEMORY = f"""
+import errno, os, selectors, socket
+import camshaft
+from camshaft.master.worker import Worker
+
+register = selectors.EpollSelector.register
+failed = set()
+
+def fail_once(self, what, *arguments):
+    kind = type(what)
+    # The first socket is the control socket itself.
+    if kind is Worker or kind is socket.socket and what.family == socket.AF_UNIX and not (
+        what.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        if kind not in failed:
+            failed.add(kind)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    return register(self, what, *arguments)
+
+if __name__ == "__main__":
+    selectors.EpollSelector.register = fail_once
+    camshaft.serve("working:app", app_dir={str(APPS)!r}, workers=2, port=0,
+                   control_socket="control")
+"""
+
+
+def test_master_without_memory_to_watch(tmp_path: Path) -> None:
+    """A worker is started again, its first process ended; and who commands is sent away once."""
+    script, control = tmp_path / "script.py", str(tmp_path / "control")
+    script.write_text(WITHOUT_MEMORY)
+    command = [sys.executable, str(script)]
+    with Mastering(tmp_path, command=command, cwd=tmp_path, workers=None) as master:
+        assert master.log.count("Cannot start a worker: Cannot allocate memory.") == 1
+        assert len(master.wait_for_workers(2)) == 2
+        done = run_command("ctl", "--socket", control, "status")
+        assert done.returncode == 1
+        assert run_command("ctl", "--socket", control, "status").returncode == 0
+        assert master.stop() == 0
+        assert "Traceback" not in master.log
+
+
 SCRIPT = f"""
 import os, sys, time
 import camshaft

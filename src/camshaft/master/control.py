@@ -88,7 +88,11 @@ class Control:
         if not control_path.may_command(peer) or len(self._clients) >= _CLIENTS:
             peer.close()
             return
-        self._clients.add(_Client(self, peer, self._selector))
+        try:
+            self._clients.add(_Client(self, peer, self._selector))
+        except OSError:
+            # No memory to watch it.
+            peer.close()
 
     def forget(self, client: "_Client") -> None:
         self._clients.discard(client)

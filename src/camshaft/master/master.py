@@ -443,7 +443,10 @@ class Master:
         worker = Worker(number, self._free_seat(), self.table.row(number))
         try:
             worker.start(self.plan, self.table, self._fork if self.plan.preload else None)
+            heard = functools.partial(self._hear, worker)
+            self._selector.register(worker, selectors.EVENT_READ, heard)
         except OSError as error:
+            worker.kill()
             worker.close()
             self.table.free(number)
             if not self._complete and not self._ready() and error.errno not in _FOR_NOW:
@@ -457,7 +460,6 @@ class Master:
             return False
         self._stagger.started()
         self.workers.append(worker)
-        self._selector.register(worker, selectors.EVENT_READ, functools.partial(self._hear, worker))
         return True
 
     def _free_seat(self) -> int:
@@ -595,8 +597,7 @@ class Master:
         for worker in self.workers:
             worker.send(signal.SIGKILL)
         for worker in self.workers:
-            while worker.poll() is None:
-                time.sleep(0.01)
+            worker.kill()
             worker.close()
         self.workers = []
         self._close_listeners()

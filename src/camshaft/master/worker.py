@@ -133,6 +133,12 @@ class Worker:
         if self._process is not None and self._process.poll() is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """End it at once, and wait for that; nothing if it was not started."""
+        self.send(signal.SIGKILL)
+        while self._process is not None and self._process.poll() is None:
+            time.sleep(0.01)
+
     def poll(self) -> int | None:
         """Return the exit status once it has ended, a signal's number negative; else None."""
         assert self._process is not None
