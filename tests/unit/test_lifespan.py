@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import traceback
 from typing import Any
 
 import pytest
@@ -196,3 +197,33 @@ def test_cancel(lines: Any) -> None:
     camshaft.run(main())
     assert ended
     assert lines() == [WAITING, COMPLETE]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_cancelled_application_that_tells_of_it(own: bool, lines: Any) -> None:
+    """As Starlette does, by a traceback. What its end raises otherwise is an error."""
+
+    async def tells(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            try:
+                await receive()
+            finally:
+                if own:
+                    raise ValueError("not closed")
+        except BaseException:
+            text = traceback.format_exc()
+            await send({"type": "lifespan.shutdown.failed", "message": text})
+            raise
+
+    async def main() -> None:
+        lifespan = Lifespan(Config(tells, interface="asgi3", log_config=None))
+        await lifespan.startup()
+        await asyncio.sleep(0)
+        await lifespan.cancel()
+
+    camshaft.run(main())
+    more = lines()[2:]
+    assert len(more) == own
+    assert not own or more[0].endswith("ValueError: not closed\n")

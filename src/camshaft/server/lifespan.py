@@ -50,6 +50,7 @@ class Lifespan:
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
 
     @property
     def running(self) -> bool:
@@ -90,6 +91,7 @@ class Lifespan:
     async def cancel(self) -> None:
         """Cancel the application's task, for a server that is told to end at once."""
         if self._task is not None:
+            self._cancelled = True
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
 
@@ -133,6 +135,8 @@ class Lifespan:
                 self.startup_failed = True
             else:
                 self.shutdown_failed = True
-            if message.get("message"):
-                logger.error("%s", message["message"])
+            text = str(message.get("message", ""))
+            # Starlette tells of our own cancelling, which was wished, by a traceback.
+            if text and not (self._cancelled and text.rstrip().endswith("CancelledError")):
+                logger.error("%s", text)
         (self._started if starting else self._stopped).set()
