@@ -6,9 +6,8 @@ import contextlib
 import gc
 import subprocess
 import sys
-import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -394,64 +393,6 @@ def test_a_body_that_is_asked_for_after_a_response_has_failed(
     router, app = native(make_failing(), entrance=entrance)
     assert run(app, call) == expected
     assert (expected[0][0]["status"], router.native_count) == (200, 1)
-
-
-@pytest.mark.parametrize("entrance", [None, False, True], ids=["fastapi", "inside", "before"])
-def test_a_limited_dependency(entrance: bool | None) -> None:
-    """No more than its max_concurrency are in it at a time, in each of its forms."""
-    app = FastAPI(openapi_url=None)
-    inside: list[str] = []
-    most: dict[str, int] = {}
-
-    def enter(what: str) -> None:
-        inside.append(what)
-        most[what] = max(most.get(what, 0), inside.count(what))
-
-    async def coroutine(number: int) -> int:
-        enter("coroutine")
-        await asyncio.sleep(0)
-        inside.remove("coroutine")
-        return number
-
-    def function(number: int) -> int:
-        enter("function")
-        time.sleep(0.001)
-        inside.remove("function")
-        return number
-
-    async def generator(number: int) -> AsyncIterator[int]:
-        enter("generator")
-        await asyncio.sleep(0)
-        yield number
-        await asyncio.sleep(0)
-        inside.remove("generator")
-
-    for path, dependency, limit in (
-        ("/coroutine", coroutine, 2),
-        ("/function", function, 1),
-        ("/generator", generator, 2),
-    ):
-        parameter = Annotated[Any, Depends(dependency, max_concurrency=limit)]
-
-        async def endpoint(given: parameter) -> Any:  # type: ignore[valid-type]
-            return given
-
-        endpoint.__annotations__["given"] = parameter
-        app.get(path)(endpoint)
-    router = None
-    called: Application = app
-    if entrance is not None:
-        router, called = native(app, entrance=entrance)
-
-    async def main() -> list[bytes]:
-        paths = [f"/{path}?number={number}" for number in range(5) for path in most_expected]
-        answers = [answer(called, Call("GET", path)) for path in paths]
-        return [sent[1]["body"] for sent, _ in await asyncio.gather(*answers)]
-
-    most_expected = {"coroutine": 2, "function": 1, "generator": 2}
-    assert asyncio.run(main()) == [b"%d" % number for number in range(5) for _ in most_expected]
-    assert most == most_expected
-    assert router is None or router.native_count == 15
 
 
 FORGED = """

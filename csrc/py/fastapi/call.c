@@ -103,16 +103,6 @@ PyObject *CamCall_Arguments(CallObject *call, const cam_node *node) {
     return values;
 }
 
-/* The same of a node with a max_concurrency, once FastAPI's semaphore lets it. */
-static PyObject *call_limited(CallObject *call, const cam_node *node) {
-    PyObject *values = CamCall_Arguments(call, node);
-    PyObject *args[] = {node->source, values};
-    PyObject *awaitable =
-        values ? PyObject_Vectorcall(call->state->fastapi.call_limited, args, 2, NULL) : NULL;
-    Py_XDECREF(values);
-    return awaitable;
-}
-
 /* FastAPI's exception for the errors of the fields, as a failure. */
 static progress refuse_request(CallObject *call) {
     const cam_fastapi_constants *c = &call->state->fastapi;
@@ -184,14 +174,11 @@ static progress begin_node(CallObject *call) {
     call->stage = CAM_CALL_NODE;
     switch ((cam_call_kind)node->kind) {
     case CAM_CALL_THREAD:
-        return await(call, node->limited ? call_limited(call, node) : call_in_thread(call, node));
+        return await(call, call_in_thread(call, node));
     case CAM_CALL_ASYNC_GENERATOR:
     case CAM_CALL_GENERATOR:
         return CamGenerators_Enter(call, node);
     case CAM_CALL_COROUTINE:
-        if (node->limited) {
-            return await(call, call_limited(call, node));
-        }
         break;
     }
     return await(call, PyObject_Vectorcall(node->call, &call->values[node->first], 0, node->names));

@@ -102,7 +102,6 @@
     X(respond_inside)                                                                              \
     X(respond_json_inside)                                                                         \
     X(send_answer)                                                                                 \
-    X(call_limited)                                                                                \
     X(validate_in_thread)                                                                          \
     X(replay)                                                                                      \
     X(read_form)                                                                                   \

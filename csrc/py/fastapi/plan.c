@@ -189,7 +189,6 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
         parameters == NULL || body == NULL || form == NULL || injected == NULL ||
         number(source, "kind", &kind) < 0 || number(source, "slot", &node->slot) < 0 ||
         flag(source, "body_is_field", &node->body_is_field) < 0 ||
-        flag(source, "limited", &node->limited) < 0 ||
         flag(source, "use_cache", &node->use_cache) < 0 ||
         flag(source, "function_scope", &node->function_scope) < 0) {
         return -1;
@@ -234,9 +233,8 @@ static int read_node(TableObject *self, cam_plan *plan, cam_node *node, PyObject
     plan->argument_count += PyTuple_GET_SIZE(node->names);
     plan->slot_count = node->slot >= plan->slot_count ? node->slot + 1 : plan->slot_count;
     node->generator = node->kind == CAM_CALL_ASYNC_GENERATOR ? plan->generator_count++ : -1;
-    plan->needs_handler |=
-        node->injected_count > 0 || node->kind == CAM_CALL_GENERATOR ||
-        (node->kind == CAM_CALL_ASYNC_GENERATOR && (node->function_scope || node->limited));
+    plan->needs_handler |= node->injected_count > 0 || node->kind == CAM_CALL_GENERATOR ||
+                           (node->kind == CAM_CALL_ASYNC_GENERATOR && node->function_scope);
     return 0;
 }
 

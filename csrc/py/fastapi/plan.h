@@ -71,7 +71,6 @@ typedef struct cam_node {
     Py_ssize_t generator; /* place among the plan's generators; -1: it is none */
     uint8_t kind;         /* cam_call_kind */
     bool body_is_field;
-    bool limited;
     bool use_cache;
     bool function_scope;
 } cam_node;

@@ -627,7 +627,6 @@ int cam_fastapi_prepare(cam_state *state) {
         {&c->respond_inside, calls, "respond_inside"},
         {&c->respond_json_inside, calls, "respond_json_inside"},
         {&c->send_answer, calls, "send_answer"},
-        {&c->call_limited, calls, "call_limited"},
         {&c->validate_in_thread, calls, "validate_in_thread"},
         {&c->replay, calls, "replay"},
         {&c->read_form, calls, "read_form"},

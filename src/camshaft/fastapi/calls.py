@@ -30,7 +30,7 @@ from starlette.responses import Response
 
 from camshaft import _core
 from camshaft.fastapi.generators import Entered, respond_within, swallowed
-from camshaft.fastapi.plan import Answer, Injected, Kind, Node, Plan, Source
+from camshaft.fastapi.plan import Answer, Injected, Plan, Source
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -382,14 +382,6 @@ def invalid_response(exception: Any, plan: Plan, scope: Scope, content: Any) -> 
     return ResponseValidationError(
         errors=errors, body=content, endpoint_ctx=_endpoint_context(plan, scope)
     )
-
-
-async def call_limited(node: Node, values: dict[str, Any]) -> Any:
-    """Call a dependency with a max_concurrency; its semaphore is one of AnyIO's for each loop."""
-    async with node.dependant.concurrency.get_semaphore():
-        if node.kind == Kind.COROUTINE:
-            return await node.call(**values)
-        return await _core.run_in_thread(node.call, **values)
 
 
 def validate_in_thread(field: Any, content: Any) -> Awaitable[Any]:

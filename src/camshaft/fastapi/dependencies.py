@@ -51,6 +51,11 @@ class _Tree:
     def add(self, dependant: Any, kind: Kind, slot: int) -> int:
         """Add a call after those it depends on, and return its index."""
         schema.check_fields(dependant, schema.DEPENDANT)
+        if getattr(dependant, "concurrency", None) is not None:
+            raise NotUnderstood(
+                f"the dependency {name_of(dependant.call)} has a max_concurrency",
+                "limit it with a semaphore of your own inside the dependency",
+            )
         # A dependency that is in the cache is solved again as far as its own dependencies and
         # parameters go, so it is in the plan as often as it is named.
         children = tuple(self._add_dependency(child) for child in dependant.dependencies)
@@ -75,7 +80,6 @@ class _Tree:
                 ),
                 security_scopes=tuple(models._get_oauth_scopes(dependant=dependant)),
                 slot=slot,
-                limited=getattr(dependant, "concurrency", None) is not None,
                 use_cache=dependant.use_cache,
                 function_scope=dependant.scope == "function",
                 dependant=dependant,

@@ -92,7 +92,6 @@ class Node:
     injected: tuple[tuple[Injected, str], ...]  # and the keyword arguments for it
     security_scopes: tuple[str, ...]  # for SecurityScopes
     slot: int  # nodes with the same cache key have the same
-    limited: bool  # Depends(max_concurrency=...): FastAPI's semaphore is around it
     use_cache: bool  # takes what an earlier node left in the slot
     function_scope: bool  # a generator that is left before the response is sent
     dependant: Any  # FastAPI's Dependant
