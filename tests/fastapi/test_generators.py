@@ -609,13 +609,19 @@ def test_a_call_that_is_closed_leaves_its_generators() -> None:
                 await asyncio.sleep(0)
                 log.append("never")
 
+        async def beginning() -> AsyncIterator[None]:
+            log.append("begins")
+            await asyncio.get_running_loop().create_future()
+            yield
+
         async def waits() -> None:
             await asyncio.get_running_loop().create_future()
 
-        for path, dependencies in {"/": [opened], "/slow": [opened, slow]}.items():
+        routes = {"/": [opened], "/slow": [opened, slow], "/beginning": [opened, beginning]}
+        for path, dependencies in routes.items():
             app.get(path, dependencies=[Depends(each) for each in dependencies])(waits)
         called: Application = app if entrance is None else native(app, entrance=entrance)[1]
-        for path in ("/", "/slow"):
+        for path in routes:
             awaitable: Any = called(Call("GET", path).scope(), _receive, _send).__await__()
             next(awaitable)
             try:

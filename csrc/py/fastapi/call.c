@@ -615,10 +615,15 @@ static progress proceed(CallObject *call, PyObject **value) {
     return made;
 }
 
+/* Whether what is awaited enters a generator that the call leaves itself. */
+static bool is_entering(const CallObject *call) {
+    return call->stage == CAM_CALL_NODE && call->request == NULL &&
+           call->plan->nodes[call->node].generator >= 0;
+}
+
 /* What was awaited has raised. */
 static progress take_exception(CallObject *call) {
-    if (call->stage == CAM_CALL_NODE && call->request == NULL &&
-        call->plan->nodes[call->node].generator >= 0) {
+    if (is_entering(call)) {
         return CamGenerators_NotEntered(call);
     }
     return call->stage == CAM_CALL_LEAVE ? CamGenerators_Stopped(call) : CamBody_Failed(call);
@@ -741,10 +746,14 @@ static PyObject *call_close(PyObject *op, PyObject *Py_UNUSED(ignored)) {
     }
     PyObject *inner = Py_XNewRef(call->inner);
     PyObject *result = Py_NewRef(Py_None);
+    bool entering = is_entering(call);
     call->stage = CAM_CALL_ENDED;
     if (inner != NULL) {
         Py_SETREF(result, PyObject_CallMethodNoArgs(inner, call->state->asgi.str_close));
         Py_DECREF(inner);
+    }
+    if (entering) { /* with what is raised, if anything is */
+        (void)CamGenerators_NotEntered(call);
     }
     if (CamGenerators_AreLeft(call)) {
         call->running = true;

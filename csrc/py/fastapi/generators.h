@@ -21,7 +21,8 @@
 /* Begins a node that is a generator: what is awaited gives its value. Runs user code. */
 progress CamGenerators_Enter(CallObject *call, const cam_node *node);
 
-/* That has raised. FAILED, maybe with another exception. */
+/* That has raised, or was closed, with or without an exception: it is none to be left. FAILED,
+ * maybe with another exception. */
 progress CamGenerators_NotEntered(CallObject *call);
 
 /* Whether there are generators that the call has to leave. */
