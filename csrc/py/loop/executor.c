@@ -102,7 +102,7 @@ static PyObject *bridge_call(PyObject *self, PyObject *args, PyObject *Py_UNUSED
     if (future == bridge->source) {
         /* In whatever thread has done it. A closed loop's futures stay as they are. */
         if (!loop->closed && !CamLoop_IsForeign(loop) &&
-            CamLoop_EnqueueShared(loop, bridge_step, self) < 0) {
+            CamLoop_Enqueue(loop, bridge_step, self) < 0) {
             return NULL;
         }
         Py_RETURN_NONE;
