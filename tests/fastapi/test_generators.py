@@ -111,14 +111,16 @@ def a_function_scope_inside(app: FastAPI, log: Log) -> None:
         return "x"
 
 
-def _raising(error: Exception, *outer: dict[str, Any]) -> Case:
+def _raising(error: Callable[[], Exception], *outer: dict[str, Any]) -> Case:
+    """A case whose endpoint raises a new one, as one that is kept would keep its tracebacks."""
+
     def add(app: FastAPI, log: Log) -> None:
         openers = [opener(log, f"no. {index}", **each) for index, each in enumerate(outer)]
 
         @route(app, *openers)
         async def endpoint() -> Any:
             await asyncio.sleep(0)
-            raise error
+            raise error()
 
         @app.exception_handler(KeyError)
         async def on_key(request: Any, error: Exception) -> Response:
@@ -129,9 +131,9 @@ def _raising(error: Exception, *outer: dict[str, Any]) -> Case:
 
 
 for _name, _error in {
-    "http": HTTPException(404),
-    "value": ValueError("v"),
-    "key": KeyError("k"),
+    "http": lambda: HTTPException(404),
+    "value": lambda: ValueError("v"),
+    "key": lambda: KeyError("k"),
 }.items():
     CASES |= {
         f"{_name} error": _raising(_error, {}, {}),
@@ -142,8 +144,8 @@ for _name, _error in {
             _error, {}, {"swallows": True, "leaves": "later"}
         ),
     }
-CASES["a StopAsyncIteration"] = _raising(StopAsyncIteration("s"), {})
-CASES["a RuntimeError"] = _raising(RuntimeError("r"), {})
+CASES["a StopAsyncIteration"] = _raising(lambda: StopAsyncIteration("s"), {})
+CASES["a RuntimeError"] = _raising(lambda: RuntimeError("r"), {})
 
 
 @case

@@ -95,7 +95,8 @@ async def start(loop, server, how, context=None):
 
 
 def descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    """Those that are open. One that something else has left may be closed at any time."""
+    return set(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.parametrize("how", ["protocol", "streams"])
@@ -118,7 +119,7 @@ def test_at_every_byte_of_the_request(loop, how):
         assert await receive_all(sock) == ANSWER
         sock.close()
         await until(lambda: server.lost == server.made)
-        await until(lambda: descriptors() == before)
+        await until(lambda: descriptors() <= before)
         listening.close()
         return server.made
 
@@ -142,7 +143,7 @@ def test_at_every_byte_of_the_answer(loop, how):
             assert ANSWER.startswith(received)
             reset(sock)
         await until(lambda: server.made == len(ANSWER) + 1 == server.lost)
-        await until(lambda: descriptors() == before)
+        await until(lambda: descriptors() <= before)
         listening.close()
 
     run(loop, main())
@@ -224,7 +225,7 @@ def test_at_every_byte_of_a_tls_connection(loop, reports, server_tls, client_tls
         assert await after.exchange()
         after.sock.close()
         await until(lambda: server.made == server.lost)
-        await until(lambda: descriptors() == before)
+        await until(lambda: descriptors() <= before)
         listening.close()
         return total
 
@@ -259,7 +260,7 @@ def test_while_a_peer_that_reads_nothing_is_owed_much(loop):
             assert isinstance(await protocol.lost, ConnectionError)
             assert protocol.calls.count("lost") == 1
             assert protocol.transport.get_write_buffer_size() == 0
-        await until(lambda: descriptors() == before)
+        await until(lambda: descriptors() <= before)
         listening.close()
 
     run(loop, main())

@@ -677,6 +677,7 @@ def test_the_set_of_tasks_is_iterated_while_tasks_end(loop):
         known = asyncio.tasks._all_tasks
 
     async def main():
+        others = len(list(known))  # which other tests have left
         tasks = [loop.create_task(nothing()) for _ in range(20)]
         iterator = iter(known)
         next(iterator)
@@ -685,10 +686,10 @@ def test_the_set_of_tasks_is_iterated_while_tasks_end(loop):
         await asyncio.sleep(0)
         gc.collect()
         left = len(list(iterator))
-        assert left <= 3
+        assert left <= others + 1
         del iterator
         gc.collect()
-        assert len(known.data) <= 5
+        assert len(known.data) <= others + 3
 
     if sys.version_info >= (3, 14):
         pytest.skip("3.14 keeps asyncio's tasks elsewhere")
