@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_process import LIMIT, UnixConnection, environment, get
+from command_process import LIMIT, UnixConnection, environment, get, run_command
 from masters import APPS, Mastering, log_config, marked, run_to_the_end, wait_until_gone
 
 
@@ -208,19 +208,25 @@ def test_log_that_cannot_be_written(tmp_path: Path, more: list[str]) -> None:
 def test_log_that_cannot_be_written_any_more(tmp_path: Path) -> None:
     """Lines go on to where they went, and the new workers that have no log are none."""
     place, config = tmp_path / "place", tmp_path / "log.json"
-    log, unix = place / "log", tmp_path / "socket"
+    log, unix, control = place / "log", tmp_path / "socket", tmp_path / "control"
     place.mkdir()
     config.write_text(json.dumps(log_config(log)))
-    options = ("--log-config", str(config), "--uds", str(unix))
+    options = ("--log-config", str(config), "--uds", str(unix), "--control-socket", str(control))
     with Mastering(tmp_path, "working:app", *options, ready="") as master:
+
+        def serving() -> bool:
+            # As the master sees it: to a reload before, the workers' failure is that of the start.
+            done = run_command("ctl", "--socket", str(control), "status", "--json")
+            states = [
+                each["state"] for each in json.loads(done.stdout or '{"workers":[]}')["workers"]
+            ]
+            return states == ["serving"] * 2
 
         def lines() -> str:
             return moved.read_text() if moved.exists() else log.read_text()
 
         moved = tmp_path / "moved" / "log"
-        master.wait_until(
-            lambda: log.exists() and lines().count("startup complete") == 2, "two workers"
-        )
+        master.wait_until(serving, "two workers")
         before = master.workers
         place.rename(moved.parent)
         for number in (signal.SIGUSR1, signal.SIGHUP):
