@@ -135,7 +135,7 @@ int CamLoop_EnqueueLate(LoopObject *loop, CamStep step, PyObject *owner, bool *l
         return -1;
     }
     if (waiting) {
-        atomic_fetch_add(&loop->wakers, 1);
+        __atomic_fetch_add(&loop->wakers, 1, __ATOMIC_SEQ_CST);
     }
     *late = waiting;
     return 0;
@@ -143,7 +143,7 @@ int CamLoop_EnqueueLate(LoopObject *loop, CamStep step, PyObject *owner, bool *l
 
 void CamLoop_WakeLate(LoopObject *loop) {
     (void)cam_poll_wake(&loop->poll);
-    atomic_fetch_sub(&loop->wakers, 1);
+    __atomic_fetch_sub(&loop->wakers, 1, __ATOMIC_SEQ_CST);
 }
 
 enum { WAKES_TO_TRY = 32 };
@@ -160,7 +160,7 @@ static void wake_waiting(LoopObject *loop) {
         (void)cam_poll_wake(&loop->poll);
         return;
     }
-    atomic_fetch_add(&loop->wakers, 1);
+    __atomic_fetch_add(&loop->wakers, 1, __ATOMIC_SEQ_CST);
     Py_BEGIN_ALLOW_THREADS(void)
     CamLoop_WakeLate(loop);
     Py_END_ALLOW_THREADS
@@ -184,7 +184,7 @@ int CamLoop_EnqueueShared(LoopObject *loop, CamStep step, PyObject *owner) {
 /* Closes the poller, once nobody writes to its wake-up any more: those who do need no GIL for that.
  * In a forked child they are the parent's threads. */
 static void close_poller(LoopObject *loop) {
-    while (atomic_load(&loop->wakers) > 0 && !CamLoop_IsForeign(loop)) {
+    while (__atomic_load_n(&loop->wakers, __ATOMIC_SEQ_CST) > 0 && !CamLoop_IsForeign(loop)) {
         sched_yield();
     }
     cam_poll_fini(&loop->poll);

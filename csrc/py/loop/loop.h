@@ -18,7 +18,6 @@
 #include "transport/spare.h"
 #include "net/poll.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -135,7 +134,7 @@ struct LoopObject {
     /* Held by a thread that has work of the loop's, NULL for none: CamLoop_HandOver(). */
     PyThread_type_lock handover;
     unsigned single_wakes; /* in a row, by threads that had nothing more to say */
-    atomic_uint wakers;    /* threads that are in CamLoop_WakeLate(), or about to be */
+    unsigned wakers;       /* atomic: threads that are in CamLoop_WakeLate(), or about to be */
 };
 
 enum {
